@@ -1,0 +1,1 @@
+"""The writer: compares commands with what the target is known to hold, and sends the difference."""

@@ -1,0 +1,266 @@
+"""The shape of pipelines.yaml. Everything is checked when it is read; the rest of the code meets only valid values."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+
+from syncline.contracts.ref import Object, Value
+
+Transform = Literal["trim", "lower", "upper"]
+OnEmpty = Literal["keep", "clear"]
+OnDelete = Literal["ignore", "unlink", "deactivate", "delete"]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+def _object(value: Any) -> Any:
+    if isinstance(value, str):
+        system, _, name = value.partition(".")
+        if not system or not name:
+            raise ValueError(f"must be system.object, not {value!r}")
+        return Object(system, name)
+    return value
+
+
+ObjectName = Annotated[Object, BeforeValidator(_object)]
+
+
+class ClientCredentials(Strict):
+    flow: Literal["client_credentials"]
+    client_id: str
+    client_secret: SecretStr | None = None
+    client_secret_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _one_secret(self) -> ClientCredentials:
+        if (self.client_secret is None) == (self.client_secret_file is None):
+            raise ValueError("give client_secret_file (or client_secret from the environment), exactly one")
+        return self
+
+
+class JwtBearer(Strict):
+    flow: Literal["jwt_bearer"]
+    client_id: str
+    username: str
+    private_key_file: Path
+    audience: str = "https://login.salesforce.com"
+
+
+class SalesforceObject(Strict):
+    poll_days: float | None = Field(None, ge=0)
+    """First run: how many days to look back. Wins over `<object>_poll_days`; 7 when neither is given."""
+    counterpart: dict[str, str] = {}
+    """System to the external-ID field that holds the id of this record's counterpart there."""
+
+
+class Poll(BaseModel):
+    """Seconds throughout. `account_poll_days`, `contact_poll_days`, ... set an object's first look-back."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    __pydantic_extra__: dict[str, float]
+
+    interval: float = Field(30, gt=0)
+    overlap: float = Field(300, ge=0)
+    """Read again behind the cursor, for rows that were committed late."""
+    lag: float = Field(2, ge=2)
+    """Stay behind the server's clock: SystemModstamp has whole seconds, and a second must be over to be read."""
+
+    @model_validator(mode="after")
+    def _known(self) -> Poll:
+        for name, days in (self.__pydantic_extra__ or {}).items():
+            if not name.endswith("_poll_days"):
+                raise ValueError(f"unknown setting {name!r}; objects' look-backs end in _poll_days")
+            if days < 0:
+                raise ValueError(f"{name} must not be negative")
+        return self
+
+    def days(self, name: str) -> float:
+        return (self.__pydantic_extra__ or {}).get(f"{name.lower()}_poll_days", 7.0)
+
+
+class SalesforceSystem(Strict):
+    kind: Literal["salesforce"]
+    instance: str = "default"
+    login_url: str
+    auth: ClientCredentials | JwtBearer = Field(discriminator="flow")
+    api_version: str | None = Field(None, pattern=r"^\d+\.\d$")
+    """None takes the newest that the org offers."""
+    ca_file: Path | None = None
+    """Trust this certificate too (a proxy's, a simulated org's)."""
+    poll: Poll = Poll()
+    objects: dict[str, SalesforceObject] = {}
+
+    def poll_days(self, name: str) -> float:
+        given = self.objects[name].poll_days if name in self.objects else None
+        return self.poll.days(name) if given is None else given
+
+
+class Embed(Strict):
+    """One row of another table that is shown as fields `<embed>.<column>` of its owner (a primary address)."""
+
+    table: str
+    owner: str
+    """Column that holds the owner's key."""
+    where: dict[str, str | bool | int]
+    """Columns that tell this row from the owner's others; a unique index must cover them together with `owner`."""
+    columns: list[str]
+
+
+class HubObject(Strict):
+    table: str
+    """schema.table"""
+    key: str = "id"
+    counterpart: dict[str, str] = {}
+    """System to the unique column that holds the id of this row's counterpart there."""
+    embed: dict[str, Embed] = {}
+
+
+class PostgresSystem(Strict):
+    kind: Literal["postgres"]
+    instance: str = "default"
+    url: SecretStr
+    poll_interval: float = Field(5, gt=0)
+    """Seconds between looks at the change log when no notification comes."""
+    objects: dict[str, HubObject]
+
+
+System = Annotated[SalesforceSystem | PostgresSystem, Field(discriminator="kind")]
+
+
+class Mapping(Strict):
+    """One target field. `from` names one source field, or none when `static` gives the value."""
+
+    from_: str | None = Field(None, alias="from")
+    static: Value = None
+    transform: list[Transform] = []
+    on_empty: OnEmpty | None = None
+    """None takes the pipeline's."""
+    conflict: str | None = None
+    placeholder: bool = False
+    """Marks an example that must be replaced; nothing starts while one is left."""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Mapping:
+        if (self.from_ is None) == ("static" not in self.model_fields_set):
+            raise ValueError("a field has either `from` or `static`")
+        return self
+
+
+def _mapping(value: Any) -> Any:
+    return {"from": value} if isinstance(value, str) else value
+
+
+class Parent(Strict):
+    """The child waits until the parent is synced by (or into) the other pipeline's target."""
+
+    field: str
+    """Target field that takes the parent's target id."""
+    from_: str = Field(alias="from")
+    pipeline: str
+    """The pipeline that syncs the parents; names both their objects."""
+    without: Literal["skip", "hold", "write"] = "skip"
+    """What becomes of a child that has no parent at all."""
+
+
+class Reference(Strict):
+    """A link to another record that is not waited for: written without it, patched when it is synced."""
+
+    from_: str = Field(alias="from")
+    pipeline: str | None = None
+    """The pipeline that syncs the referenced records; None is this one."""
+
+
+def _reference(value: Any) -> Any:
+    return {"from": value} if isinstance(value, str) else value
+
+
+class Pipeline(Strict):
+    """One direction between two objects."""
+
+    from_: ObjectName = Field(alias="from")
+    to: ObjectName
+    parent: Parent | None = None
+    references: dict[str, Annotated[Reference, BeforeValidator(_reference)]] = {}
+    match: list[list[str]] = []
+    """Rules in order; each is target fields whose mapped values must all be equal to link instead of create."""
+    where: dict[str, Value] = {}
+    """Only records whose source fields hold these values."""
+    on_empty: OnEmpty = "keep"
+    on_delete: OnDelete = "ignore"
+    conflict: str = "latest"
+    """Who wins when both sides changed a field: a system's name, `latest` or `review`."""
+    fields: dict[str, Annotated[Mapping, BeforeValidator(_mapping)]]
+
+    @cached_property
+    def reads(self) -> frozenset[str]:
+        """Every source field that the pipeline needs."""
+        names = {mapping.from_ for mapping in self.fields.values() if mapping.from_}
+        names |= {reference.from_ for reference in self.references.values()}
+        names |= set(self.where)
+        if self.parent:
+            names.add(self.parent.from_)
+        return frozenset(names)
+
+    @cached_property
+    def writes(self) -> frozenset[str]:
+        """Every target field that the pipeline may fill."""
+        return frozenset({*self.fields, *self.references, *([self.parent.field] if self.parent else [])})
+
+
+class Config(Strict):
+    """The whole of pipelines.yaml."""
+
+    systems: dict[str, System]
+    pipelines: dict[str, Pipeline]
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Config:
+        for name, pipeline in self.pipelines.items():
+            for side in (pipeline.from_, pipeline.to):
+                if side.system not in self.systems:
+                    raise ValueError(f"pipelines.{name}: there is no system {side.system!r}")
+                system = self.systems[side.system]
+                if isinstance(system, PostgresSystem) and side.name not in system.objects:
+                    raise ValueError(f"pipelines.{name}: systems.{side.system} has no object {side.name!r}")
+            if pipeline.from_.system == pipeline.to.system:
+                raise ValueError(f"pipelines.{name}: source and target are the same system")
+            others = [reference.pipeline for reference in pipeline.references.values() if reference.pipeline]
+            for other in [*others, *([pipeline.parent.pipeline] if pipeline.parent else [])]:
+                if other not in self.pipelines:
+                    raise ValueError(f"pipelines.{name}: there is no pipeline {other!r}")
+                if self.pipelines[other].to.system != pipeline.to.system:
+                    raise ValueError(f"pipelines.{name}: {other} writes to another system")
+            winners = {pipeline.conflict, *(m.conflict for m in pipeline.fields.values() if m.conflict)}
+            if wrong := winners - {pipeline.from_.system, pipeline.to.system, "latest", "review"}:
+                raise ValueError(f"pipelines.{name}: conflict cannot be {', '.join(sorted(wrong))}")
+            for rule in pipeline.match:
+                if missing := set(rule) - set(pipeline.fields):
+                    raise ValueError(f"pipelines.{name}: match needs mapped fields, not {', '.join(missing)}")
+        return self
+
+    def counterpart(self, kind: Object, system: str) -> str | None:
+        """The field of `kind` that holds the id of its counterpart in `system`."""
+        owner = self.systems[kind.system]
+        described = owner.objects.get(kind.name)
+        return described.counterpart.get(system) if described else None
+
+    def reads(self, kind: Object) -> frozenset[str]:
+        """The fields of an object that the poller captures: what the pipelines use, and its counterparts' ids."""
+        users = [pipeline for pipeline in self.pipelines.values() if pipeline.from_ == kind]
+        counterparts = (self.counterpart(kind, pipeline.to.system) for pipeline in users)
+        return frozenset().union(*(pipeline.reads for pipeline in users)) | {c for c in counterparts if c}
+
+    @property
+    def sources(self) -> list[Object]:
+        return sorted({pipeline.from_ for pipeline in self.pipelines.values()})
+
+    @property
+    def targets(self) -> list[str]:
+        """The systems that are written to."""
+        return sorted({pipeline.to.system for pipeline in self.pipelines.values()})

@@ -1,0 +1,1 @@
+"""What crosses a border between services: events, commands, results, topics, errors, and the one codec."""

@@ -1,0 +1,86 @@
+"""The one codec: JSON by orjson, and the checks that every contract shares.
+
+Decoders read what they need by `take`, which names the place of what is missing or of the wrong type.
+Attributes that a decoder does not know are ignored, so that a newer producer can be read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast
+
+import orjson
+
+from syncline.contracts.errors import Malformed
+from syncline.contracts.ref import Fields
+
+T = TypeVar("T")
+
+
+def encode(document: Mapping[str, Any]) -> bytes:
+    """One JSON document. Raises Malformed for what JSON cannot carry (an integer over 64 bits, a foreign type)."""
+    try:
+        return orjson.dumps(document)
+    except TypeError as error:
+        raise Malformed(f"cannot be written as JSON: {error}") from error
+
+
+def decode(raw: bytes | None) -> dict[str, Any]:
+    """The JSON object in `raw`. Raises Malformed."""
+    if raw is None:
+        raise Malformed("the message has no value")
+    try:
+        document = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise Malformed(f"not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise Malformed(f"a JSON object is expected, not {type(document).__name__}")
+    return document
+
+
+_MISSING = object()
+
+
+def take(document: Mapping[str, Any], name: str, kind: type[T], where: str = "") -> T:
+    """`document[name]`, which must be there and of `kind`. Raises Malformed naming the place."""
+    value = document.get(name, _MISSING)
+    if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
+        return value
+    place = f"{where}.{name}" if where else name
+    if value is _MISSING:
+        raise Malformed(f"{place} is missing", fields=(place,))
+    raise Malformed(f"{place} must be {kind.__name__}, not {type(value).__name__}", fields=(place,))
+
+
+def take_optional(document: Mapping[str, Any], name: str, kind: type[T], where: str = "") -> T | None:
+    """As `take`, but None when it is absent or null."""
+    return None if document.get(name) is None else take(document, name, kind, where)
+
+
+def take_one_of(document: Mapping[str, Any], name: str, choices: frozenset[str], where: str = "") -> Any:
+    """`document[name]`, which must be one of a closed set. Raises Malformed."""
+    value = document.get(name)
+    if isinstance(value, str) and value in choices:
+        return value
+    place = f"{where}.{name}" if where else name
+    raise Malformed(f"{place} must be one of {', '.join(sorted(choices))}, not {value!r}", fields=(place,))
+
+
+def take_fields(document: Mapping[str, Any], name: str, where: str = "") -> Fields:
+    """Field values, which must all be scalars that JSON can carry. Raises Malformed naming the fields."""
+    fields = take(document, name, dict, where)
+    check_fields(fields, f"{where}.{name}" if where else name)
+    return cast(Fields, fields)
+
+
+def check_fields(fields: Mapping[str, Any], where: str) -> None:
+    """Raises Malformed when a value is no scalar, or is a number that JSON lacks (NaN, infinity)."""
+    for field, value in fields.items():
+        kind = type(value)
+        if kind is str or value is None or kind is bool or kind is int:
+            continue
+        if kind is float and math.isfinite(value):
+            continue
+        place = f"{where}.{field}"
+        raise Malformed(f"{place} must be text, a finite number, true, false or null", fields=(place,))

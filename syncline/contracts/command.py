@@ -1,0 +1,110 @@
+"""The write command: what a pipeline wants a target record to hold.
+
+It carries everything that the writer needs (match rules and policies already resolved), so that a writer with an
+older or newer configuration is still safe.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from typing import Any, Literal, get_args
+
+import orjson
+
+from syncline.contracts import codec
+from syncline.contracts.errors import Malformed
+from syncline.contracts.ref import Fields, Object, Ref, Value
+
+CommandOp = Literal["upsert", "delete"]
+COMMAND_OPS = frozenset(get_args(CommandOp))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """fields: what the target should hold; None clears on purpose, absent is left alone.
+    seen: the source's own values of the fields that the pipeline reads.
+    inputs: target field to the source fields that feed it.
+    key: the target's external-ID field, which creation fills with the source's id, so that a repeat is no duplicate.
+    counterpart: the id of the target record that the source record itself names.
+    match: rules in order, each target field to value; the first that finds one unlinked record links to it.
+    conflict: target field to the winner: a system's name, `latest` or `review`; `*` stands for the others.
+    creates: False for a deferred reference, which patches a record that another command creates.
+    """
+
+    pipeline: str
+    op: CommandOp
+    source: Ref
+    version: str
+    time: str
+    target: Object
+    fields: Fields
+    seen: Fields
+    inputs: dict[str, list[str]]
+    key: str | None = None
+    counterpart: str | None = None
+    match: list[Fields] = field(default_factory=list)
+    conflict: dict[str, str] = field(default_factory=dict)
+    on_delete: str = "ignore"
+    creates: bool = True
+
+    @property
+    def id(self) -> str:
+        content = [self.pipeline, *self.source, self.version, self.op, self.creates, self.fields]
+        return blake2b(orjson.dumps(content, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()
+
+    def with_field(self, name: str, value: Value) -> Command:
+        return replace(self, fields={**self.fields, name: value})
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "type": "syncline.command.v1",
+            "id": self.id,
+            "pipeline": self.pipeline,
+            "op": self.op,
+            "source": str(self.source),
+            "version": self.version,
+            "time": self.time,
+            "target": str(self.target),
+            "fields": self.fields,
+            "seen": self.seen,
+            "inputs": self.inputs,
+            "key": self.key,
+            "counterpart": self.counterpart,
+            "match": self.match,
+            "conflict": self.conflict,
+            "on_delete": self.on_delete,
+            "creates": self.creates,
+        }
+
+    def encode(self) -> bytes:
+        return codec.encode(self.document())
+
+    @classmethod
+    def decode(cls, raw: bytes | None) -> Command:
+        """Raises Malformed."""
+        return cls.read(codec.decode(raw))
+
+    @classmethod
+    def read(cls, document: dict[str, Any]) -> Command:
+        """Raises Malformed."""
+        system, _, name = codec.take(document, "target", str).partition("/")
+        if not system or not name:
+            raise Malformed("target must be system/object", fields=("target",))
+        return cls(
+            pipeline=codec.take(document, "pipeline", str),
+            op=codec.take_one_of(document, "op", COMMAND_OPS),
+            source=Ref.parse(document.get("source")),
+            version=codec.take(document, "version", str),
+            time=codec.take(document, "time", str),
+            target=Object(system, name),
+            fields=codec.take_fields(document, "fields"),
+            seen=codec.take_fields(document, "seen"),
+            inputs=codec.take(document, "inputs", dict),
+            key=codec.take_optional(document, "key", str),
+            counterpart=codec.take_optional(document, "counterpart", str),
+            match=codec.take(document, "match", list),
+            conflict=codec.take(document, "conflict", dict),
+            on_delete=codec.take(document, "on_delete", str),
+            creates=codec.take(document, "creates", bool),
+        )

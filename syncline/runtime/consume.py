@@ -1,0 +1,150 @@
+"""Consuming in passes: fetch from every assigned partition, handle, commit; a failed pass is fetched again."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+
+from syncline.contracts.errors import Transient
+from syncline.contracts.topics import MESSAGE_BYTES
+from syncline.runtime.backoff import delays
+
+log = structlog.get_logger()
+
+Handle = Callable[[Sequence[ConsumerRecord]], Awaitable[None]]
+
+
+class _BetweenPasses(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Holds a rebalance back until the pass in flight has committed, so that no other replica repeats it."""
+
+    def __init__(self, passing: asyncio.Lock) -> None:
+        self._passing = passing
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        async with self._passing:
+            pass
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        log.info("assigned", partitions=sorted(f"{tp.topic}/{tp.partition}" for tp in assigned))
+
+
+async def consume(
+    topics: Sequence[str],
+    handle: Handle,
+    *,
+    address: str,
+    group: str,
+    client_id: str,
+    stop: asyncio.Event,
+    linger: float,
+    most: int,
+    session_timeout: float,
+    rng: random.Random,
+    ready: Callable[[bool], None] = lambda _: None,
+) -> None:
+    """Call `handle` with up to `most` records of all assigned partitions (each partition's in order), then commit.
+
+    `linger` is how many seconds a pass waits to become fuller after its first record. Transient from `handle` means:
+    wait and run the same records again. Anything else ends the loop uncommitted. Returns after `stop` is set and the
+    pass in flight is committed.
+    """
+    consumer = AIOKafkaConsumer(
+        *topics,
+        bootstrap_servers=address,
+        group_id=group,
+        client_id=client_id,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        session_timeout_ms=int(session_timeout * 1000),
+        heartbeat_interval_ms=int(session_timeout * 1000 / 4),
+        max_poll_interval_ms=1_800_000,
+        max_partition_fetch_bytes=MESSAGE_BYTES,
+    )
+    passing = asyncio.Lock()
+    consumer.subscribe(topics, listener=_BetweenPasses(passing))
+    await _start(consumer, address, stop, rng)
+    waits = delays(rng, first=0.5)
+    try:
+        ready(True)
+        while not stop.is_set():
+            async with passing:
+                records = await _gather(consumer, stop, linger, most)
+                if not records:
+                    continue
+                try:
+                    await handle([record for batch in records.values() for record in batch])
+                except Transient as error:
+                    log.warning("waiting", why=str(error), records=sum(map(len, records.values())))
+                    _rewind(consumer, records)
+                    wait = max(next(waits), error.retry_after or 0)
+                else:
+                    waits, wait = delays(rng, first=0.5), 0.0
+                    await _commit(consumer, records)
+            if wait:
+                await _sleep(wait, stop)
+    finally:
+        ready(False)
+        await consumer.stop()
+
+
+async def _start(consumer: AIOKafkaConsumer, address: str, stop: asyncio.Event, rng: random.Random) -> None:
+    for wait in delays(rng, first=0.5):
+        try:
+            await consumer.start()
+            return
+        except KafkaError as error:
+            if stop.is_set():
+                raise Transient(f"Kafka at {address} cannot be reached: {error}") from error
+            log.warning("waiting for Kafka", address=address, why=str(error))
+            await _sleep(wait, stop)
+
+
+async def _gather(
+    consumer: AIOKafkaConsumer, stop: asyncio.Event, linger: float, most: int
+) -> dict[TopicPartition, list[ConsumerRecord]]:
+    records: dict[TopicPartition, list[ConsumerRecord]] = await consumer.getmany(timeout_ms=200, max_records=most)
+    until = time.monotonic() + linger
+    while records and not stop.is_set():
+        left, room = until - time.monotonic(), most - sum(map(len, records.values()))
+        if left <= 0 or room <= 0:
+            break
+        more = await consumer.getmany(timeout_ms=max(1, int(left * 1000)), max_records=room)
+        for partition, batch in more.items():
+            records.setdefault(partition, []).extend(batch)
+    return records
+
+
+def _rewind(consumer: AIOKafkaConsumer, records: dict[TopicPartition, list[ConsumerRecord]]) -> None:
+    for partition, batch in records.items():
+        try:
+            consumer.seek(partition, batch[0].offset)
+        except IllegalStateError:
+            log.info("no longer assigned", topic=partition.topic, partition=partition.partition)
+
+
+async def _commit(consumer: AIOKafkaConsumer, records: dict[TopicPartition, list[ConsumerRecord]]) -> None:
+    try:
+        await consumer.commit({partition: batch[-1].offset + 1 for partition, batch in records.items()})
+    except (CommitFailedError, IllegalStateError) as error:
+        # Another replica owns the partition now and repeats these records, which is harmless.
+        log.warning("not committed", why=str(error))
+    except KafkaError as error:
+        log.warning("not committed yet, the next pass commits past it", why=str(error))
+
+
+async def _sleep(seconds: float, stop: asyncio.Event) -> None:
+    try:
+        await asyncio.wait_for(stop.wait(), seconds)
+    except TimeoutError:
+        return
+
+
+Record = Any
+"""aiokafka's ConsumerRecord: topic, partition, offset, key, value."""

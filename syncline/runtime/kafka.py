@@ -1,0 +1,115 @@
+"""Kafka clients that move whole batches: nothing here makes a future, a task or a hash lookup per record on its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from aiokafka.partitioner import murmur2
+
+from syncline.contracts.errors import RecordRejected, Transient
+from syncline.contracts.topics import MESSAGE_BYTES
+
+BATCH_BYTES = 256 * 1024
+
+
+class Message(NamedTuple):
+    topic: str
+    key: bytes
+    value: bytes
+
+
+@lru_cache(maxsize=65_536)
+def _hash(key: bytes) -> int:
+    return int(murmur2(key)) & 0x7FFFFFFF
+
+
+def partition_of(key: bytes, count: int) -> int:
+    """Where Kafka's default partitioner (murmur2) puts a key; everything about one key meets there."""
+    return _hash(key) % count
+
+
+async def send(
+    producer: Any, messages: Iterable[tuple[bytes | None, bytes | None]], topic: str, partition: int
+) -> list[asyncio.Future[Any]]:
+    """Append (key, value) pairs to whole batches for one partition; the futures are the batches' deliveries.
+
+    A value of None is a tombstone.
+    """
+    deliveries: list[asyncio.Future[Any]] = []
+    batch = producer.create_batch()
+    for key, value in messages:
+        if batch.append(key=key, value=value, timestamp=None) is None:
+            batch.close()
+            deliveries.append(await producer.send_batch(batch, topic, partition=partition))
+            batch = producer.create_batch()
+            batch.append(key=key, value=value, timestamp=None)
+    if batch.record_count():
+        batch.close()
+        deliveries.append(await producer.send_batch(batch, topic, partition=partition))
+    return deliveries
+
+
+class Publisher:
+    """Publishes batches and returns when the broker has all of them."""
+
+    def __init__(self, producer: AIOKafkaProducer) -> None:
+        self._producer = producer
+        self._counts: dict[str, int] = {}
+
+    async def publish(self, messages: Iterable[Message]) -> None:
+        """Raises RecordRejected before anything is sent when a message is over the limit, Transient when the broker
+        did not acknowledge all (some may have been delivered: repeat the whole batch)."""
+        groups: defaultdict[tuple[str, int], list[tuple[bytes, bytes]]] = defaultdict(list)
+        try:
+            for topic, key, value in messages:
+                if len(key) + len(value) > MESSAGE_BYTES - 1024:
+                    raise RecordRejected(
+                        f"a message of {len(value)} bytes for {topic} is over the limit of {MESSAGE_BYTES}",
+                        code="MESSAGE_TOO_LARGE",
+                        remedy="Leave large fields out of the mapping.",
+                    )
+                count = self._counts.get(topic) or await self._count(topic)
+                groups[topic, partition_of(key, count)].append((key, value))
+            deliveries = [
+                delivery
+                for (topic, partition), pairs in groups.items()
+                for delivery in await send(self._producer, pairs, topic, partition)
+            ]
+            await asyncio.gather(*deliveries)
+        except KafkaError as error:
+            raise Transient(f"Kafka did not take {sum(map(len, groups.values()))} messages: {error}") from error
+
+    async def _count(self, topic: str) -> int:
+        partitions = await self._producer.partitions_for(topic)
+        self._counts[topic] = len(partitions)
+        return len(partitions)
+
+
+@asynccontextmanager
+async def publisher(address: str, client_id: str) -> AsyncIterator[Publisher]:
+    """Acknowledged by all replicas and idempotent: a retry inside the client neither doubles nor reorders."""
+    producer = AIOKafkaProducer(
+        bootstrap_servers=address,
+        client_id=client_id,
+        acks="all",
+        enable_idempotence=True,
+        linger_ms=5,
+        max_batch_size=BATCH_BYTES,
+        max_request_size=MESSAGE_BYTES,
+    )
+    try:
+        await producer.start()
+    except KafkaError as error:
+        await producer.stop()
+        raise Transient(f"Kafka at {address} cannot be reached: {error}") from error
+    try:
+        yield Publisher(producer)
+    finally:
+        await producer.stop()
