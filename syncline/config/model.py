@@ -12,7 +12,7 @@ from syncline.contracts.ref import Object, Value
 
 Transform = Literal["trim", "lower", "upper"]
 OnEmpty = Literal["keep", "clear"]
-OnDelete = Literal["ignore", "unlink", "deactivate", "delete"]
+OnDelete = Literal["ignore"]
 
 
 class Strict(BaseModel):

@@ -16,7 +16,7 @@ from syncline.contracts import codec
 from syncline.contracts.errors import Malformed
 from syncline.contracts.ref import Fields, Object, Ref, Value
 
-CommandOp = Literal["upsert", "delete"]
+CommandOp = Literal["upsert"]
 COMMAND_OPS = frozenset(get_args(CommandOp))
 
 
@@ -45,7 +45,6 @@ class Command:
     counterpart: str | None = None
     match: list[Fields] = field(default_factory=list)
     conflict: dict[str, str] = field(default_factory=dict)
-    on_delete: str = "ignore"
     creates: bool = True
 
     @property
@@ -73,7 +72,6 @@ class Command:
             "counterpart": self.counterpart,
             "match": self.match,
             "conflict": self.conflict,
-            "on_delete": self.on_delete,
             "creates": self.creates,
         }
 
@@ -105,6 +103,5 @@ class Command:
             counterpart=codec.take_optional(document, "counterpart", str),
             match=codec.take(document, "match", list),
             conflict=codec.take(document, "conflict", dict),
-            on_delete=codec.take(document, "on_delete", str),
             creates=codec.take(document, "creates", bool),
         )

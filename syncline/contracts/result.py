@@ -62,6 +62,6 @@ class Result:
             created=codec.take(document, "created", bool),
         )
 
-    def keys(self) -> list[bytes]:
+    def message_keys(self) -> list[bytes]:
         """The Kafka keys that it is published under."""
         return [str(ref).encode() for ref in (self.source, self.target) if ref]
