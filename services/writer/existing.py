@@ -9,7 +9,7 @@ from services.writer.ports import LinkStore
 from services.writer.sinks import Present, Sink
 from syncline.contracts.command import Command
 from syncline.contracts.errors import RecordRejected
-from syncline.contracts.ref import Object, Ref
+from syncline.contracts.ref import Fields, Object, Ref
 
 Found = Present | RecordRejected | None
 
@@ -17,9 +17,10 @@ Found = Present | RecordRejected | None
 async def existing(commands: Sequence[Command], name: str, sink: Sink, links: LinkStore) -> list[Found]:
     """For each command without a link, in order: the record to link to, None to create one, or why neither will do.
 
-    First the counterpart that the source record itself names, then the match rules in their order. A record that is
+    First the counterpart that the source record itself names, then the record that bears the source's mark, then the
+    match rules in their order. A record that is
     linked, that bears another's mark, or that an earlier command of the batch takes, is nobody else's.
-    Costs one read and at most one query a rule for the whole batch.
+    Costs one read, and one query for the mark and for each rule, for the whole batch.
     """
     found: list[Found] = [None] * len(commands)
     taken: set[str] = set()
@@ -55,12 +56,18 @@ async def existing(commands: Sequence[Command], name: str, sink: Sink, links: Li
         ids = [str(commands[place].counterpart) for place in named]
         presents = await sink.read(name, ids, fields)
         await claim(named, [[presents[each]] if each in presents else [] for each in ids])
-    for rank in range(max((len(command.match) for command in commands), default=0)):
+    ranked = [[*_mark(command), *command.match] for command in commands]
+    for rank in range(max(map(len, ranked), default=0)):
         rules: dict[tuple[str, ...], list[int]] = {}
-        for place, command in enumerate(commands):
-            if found[place] is None and rank < len(command.match):
-                rules.setdefault(tuple(command.match[rank]), []).append(place)
+        for place, conditions in enumerate(ranked):
+            if found[place] is None and rank < len(conditions):
+                rules.setdefault(tuple(conditions[rank]), []).append(place)
         for rule, places in rules.items():
-            values = [tuple(commands[place].match[rank].values()) for place in places]
+            values = [tuple(ranked[place][rank].values()) for place in places]
             await claim(places, await sink.match(name, rule, values, fields))
     return found
+
+
+def _mark(command: Command) -> list[Fields]:
+    """A record that Syncline made just before it was killed bears the source's id, but no link knows of it."""
+    return [{command.key: command.source.id}] if command.key else []

@@ -14,7 +14,6 @@ from services.writer.plan import Step
 from services.writer.ports import ConflictStore, LinkStore, Publishes
 from services.writer.sinks import Saved, Sink
 from syncline.contracts.command import Command
-from syncline.contracts.conflict import Conflict
 from syncline.contracts.deadletter import DeadLetter
 from syncline.contracts.errors import Fatal, RecordRejected, Transient
 from syncline.contracts.link import Link
@@ -95,6 +94,9 @@ class Writer:
 
     async def _round(self, sink: Sink, name: str, commands: Sequence[Command], passed: Pass) -> None:
         steps = await self._plan(sink, name, commands, passed)
+        # Before the write: afterwards the value that loses is nowhere else, and a crash would take it along.
+        if clashes := [conflict for step in steps for conflict in plan.conflicts(step)]:
+            await self._conflicts.record(clashes)
         writing = [(step, write) for step in steps if (write := step.write)]
         outcomes = await sink.write(name, [write for _, write in writing]) if writing else []
         saved: dict[int, Saved] = {}
@@ -158,16 +160,12 @@ class Writer:
             if moved
             else ()
         )
-        conflicts: list[Conflict] = []
         for step, link in concluded:
             if not kept.get(id(step), True):
                 passed.again.append(step.command)
                 continue
             self._rejected_in_a_row[step.command.pipeline] = 0
             passed.results.append(plan.result(step, link, saved.get(id(step))))
-            conflicts += plan.conflicts(step, link.target.ref)
-        if conflicts:
-            await self._conflicts.record(conflicts)
 
     def _reject(self, command: Command, error: RecordRejected, passed: Pass) -> None:
         self._rejected_in_a_row[command.pipeline] += 1

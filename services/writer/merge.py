@@ -68,12 +68,13 @@ def merge(command: Command, wanted: Fields, agreed: Mapping[str, Value], present
     patch: Fields = {}
     known: Fields = {}
     clashes = []
+    marked = bears_mark(command, present)
     for field, incoming in wanted.items():
         now = present.values.get(field)
         base = agreed.get(field)
         if same(now, incoming):
             known[field] = incoming
-        elif incoming is None and field not in agreed:
+        elif incoming is None and field not in agreed and not marked:
             known[field] = None  # an empty field never blanks what was never agreed on; the other side fills it
         elif same(now, base) or (now is None and field not in agreed):
             patch[field] = incoming
@@ -86,6 +87,11 @@ def merge(command: Command, wanted: Fields, agreed: Mapping[str, Value], present
                 # What was agreed stays, so that the target's own change is still one when its event comes.
                 known[field] = base
     return Merged(patch, known, tuple(clashes))
+
+
+def bears_mark(command: Command, present: Present) -> bool:
+    """The target record's external-ID field names the source record: Syncline made or linked it before."""
+    return command.key is not None and same(present.values.get(command.key), command.source.id)
 
 
 def decide(command: Command, field: str, present: Present) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from services.writer.merge import Clash, changed, merge, same
+from services.writer.merge import Clash, bears_mark, changed, merge
 from services.writer.sinks import Present, Saved, Write
 from syncline.contracts.command import Command
 from syncline.contracts.conflict import Conflict
@@ -84,7 +84,7 @@ def patched(command: Command, link: Link | None, present: Present) -> Step:
     wanted = changed(command, link.source.known, agreed) if link else command.fields
     merged = merge(command, wanted, agreed, present)
     patch = dict(merged.patch)
-    if link is None and command.key and not same(present.values.get(command.key), command.source.id):
+    if link is None and command.key and not bears_mark(command, present):
         patch[command.key] = command.source.id
     return Step(command, link, present, patch or None, merged.known, merged.clashes)
 
@@ -98,8 +98,7 @@ def created(command: Command) -> Step:
 
 def claimable(command: Command, present: Present) -> bool:
     """A record that bears the mark of another source record is that one's."""
-    mark = present.values.get(command.key) if command.key else None
-    return mark is None or same(mark, command.source.id)
+    return command.key is None or present.values.get(command.key) is None or bears_mark(command, present)
 
 
 def concluded(step: Step, saved: Saved | None) -> Link:
@@ -152,12 +151,15 @@ def settled(command: Command, outcome: Outcome, reason: str | None, target: Ref 
     )
 
 
-def conflicts(step: Step, target: Ref) -> list[Conflict]:
+def conflicts(step: Step) -> list[Conflict]:
+    """The fields that both sides changed, as they are recorded."""
+    if step.present is None:
+        return []
     return [
         Conflict(
             pipeline=step.command.pipeline,
             source=step.command.source,
-            target=target,
+            target=Ref(*step.command.target, step.present.id),
             field=clash.field,
             agreed=clash.agreed,
             incoming=clash.incoming,

@@ -2,55 +2,125 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.writer.world import FIELDS, World
+from services.mapper.transform import Transformed, Transformer
+from services.writer import plan
+from services.writer.merge import Merged, changed, merge
+from services.writer.sinks import Present
+from syncline.contracts.command import Command
+from syncline.contracts.ref import Fields, Value
+from tests.unit.writer.world import FIELDS, MemorySystem, World
 
 side = st.sampled_from(["sf", "hub"])
-some_field = st.sampled_from(sorted(FIELDS))
-some_value = st.sampled_from([None, "", "x", "y", " z ", "w"])
+edit = st.tuples(
+    st.just("edit"),
+    side,
+    st.integers(0, 2),
+    st.sampled_from(sorted(FIELDS)),
+    st.sampled_from([None, "", "x", "y", " z ", "w"]),
+)
+flow = st.tuples(st.just("flow"), side, st.booleans())
+write = st.tuples(st.just("write"), st.integers(1, 3), st.sampled_from([False, False, True]))
 steps = st.lists(
     st.one_of(
-        st.tuples(st.just("create"), side, st.sampled_from(["Acme", "Beta", "Cora"]), some_value),
-        st.tuples(st.just("edit"), side, st.integers(0, 5), some_field, some_value),
-        st.tuples(st.just("capture"), side),
-        st.tuples(st.just("map"), side),
-        st.tuples(st.just("write"), st.integers(1, 4), st.booleans()),
+        edit,
+        edit,
+        flow,
+        flow,
+        write,
+        write,
+        st.tuples(st.just("create"), side, st.sampled_from(["Acme", "Beta"]), st.sampled_from([None, "p", "q"])),
         st.tuples(st.just("crash")),
-        st.tuples(st.just("tick")),
-        st.tuples(st.just("shuffle"), st.randoms(use_true_random=False)),
+        st.tuples(st.just("late"), st.integers(0, 3)),
     ),
-    max_size=60,
+    max_size=50,
 )
 
 
-def play(world: World, history: list[Any]) -> None:
+@dataclass
+class History:
+    """What people did: (record, field) to (when, value), the last on each side."""
+
+    world: World
+    edits: dict[tuple[str, str], tuple[int, Value]] = field(default_factory=dict)
+    when: int = 0
+
+    def edited(self, system: MemorySystem, id: str, values: Fields) -> None:
+        self.when += 1
+        stored = self.world.sf.canonical("", values)
+        self.edits |= {(id, each): (self.when, value) for each, value in stored.items()}
+
+
+def play(world: World, history: list[Any]) -> History:
+    done = History(world)
+    for n in range(2):
+        world.sf.create({"Name": f"pair {n}", "Phone": "1", "Tier": "gold"})
+    world.settle()
     for step in history:
         match step:
             case ("create", name, called, phone):
                 system = world.system(name)
-                system.create({"Name" if name == "sf" else "name": called, "Phone" if name == "sf" else "phone": phone})
-            case ("edit", name, number, field, value):
+                values = {called_as(name, "Name"): called, called_as(name, "Phone"): phone}
+                filled = {each: value for each, value in values.items() if value is not None}
+                done.edited(system, system.create(values), filled)
+            case ("edit", name, number, what, value):
                 system = world.system(name)
-                if number < len(system.rows) and not (field == "Name" and not (value or "").strip()):
-                    values = {field if name == "sf" else FIELDS[field]: value}
-                    system.save(f"{name}{number}", system.canonical("", values))
-            case ("capture", name):
+                if number < len(system.rows) and not (what == "Name" and not (value or "").strip()):
+                    values = system.canonical("", {called_as(name, what): value})
+                    id = f"{name}{number}"
+                    if system.rows[id].values[called_as(name, what)] != values[called_as(name, what)]:
+                        world.system(name).save(id, values)
+                        done.edited(system, id, values)
+            case ("flow", name, tick):
+                world.clock.second += tick
                 world.capture(name)
-            case ("map", name):
                 world.map(name)
             case ("write", count, redeliver):
                 world.write(count, redeliver=redeliver)
             case ("crash",):
                 world.links.crash = True
-            case ("tick",):
-                world.clock.second += 1
-            case ("shuffle", rng):
-                rng.shuffle(world.commands)
+            case ("late", place):
+                if place < len(world.commands):
+                    world.commands.append(world.commands.pop(place))
+    return done
+
+
+FIRST = {"sf0", "sf1", "hub0", "hub1"}
+"""The records that are linked before a history starts."""
+
+
+def called_as(name: str, what: str) -> str:
+    return what if name == "sf" else FIELDS[what]
+
+
+def lost(done: History) -> list[str]:
+    """Edits that are neither the end value, nor followed by a later one of the same field, nor among the conflicts."""
+    world, found = done.world, []
+    trim = world.sf.canonical
+    told = {(c.field, trim("", {"_": v})["_"]) for c in world.conflicts.rows for v in (c.incoming, c.present)}
+    for (ref, _), link in world.links.stored.items():
+        if ref.system != "sf":
+            continue
+        for ours, theirs in FIELDS.items():
+            end = world.sf.rows[ref.id].values[ours]
+            both = [(ref.id, ours), (link.target.ref.id, theirs)]
+            last = max((done.edits[each] for each in both if each in done.edits), default=(0, end))[1]
+            # An empty value never overwrites, nor does one of before the link: nobody can tell it from never filled.
+            cleared = last is None and (ours != "Phone" or ref.id not in FIRST)
+            if last != end and not cleared and not told & {(ours, last), (theirs, last)}:
+                found.append(f"{ref.id}.{ours} ended as {end!r}, the last edit was {last!r}")
+        for system, id in ((world.sf, ref.id), (world.hub, link.target.ref.id)):
+            tier = called_as(system.kind.system, "Tier")
+            if id in FIRST and system.rows[id].values[tier] is None and done.edits.get((id, tier), (0, "gold"))[1]:
+                found.append(f"{id}.{tier} was blanked")
+    return found
 
 
 def differences(world: World) -> list[str]:
@@ -80,10 +150,11 @@ def differences(world: World) -> list[str]:
 
 def check(history: list[Any], conflict: str) -> None:
     world = World(conflict)
-    play(world, history)
+    done = play(world, history)
     world.links.crash = False
     world.settle()
     assert differences(world) == []
+    assert lost(done) == []
     assert [letter for letter in world.broker.letters if letter.code != "AMBIGUOUS_MATCH"] == []
     before = world.sf.writes + world.hub.writes
     for name in ("sf", "hub"):
@@ -97,3 +168,48 @@ def check(history: list[Any], conflict: str) -> None:
 @pytest.mark.parametrize("conflict", ["sf", "hub", "latest"])
 def test_both_sides_end_up_equal(conflict: str) -> None:
     settings(max_examples=400, deadline=None)(given(steps)(lambda history: check(history, conflict)))()
+
+
+def _without_version_guard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "news", lambda command, link: changed(command, link.source.known, link.target.known))
+
+
+def _without_present_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    def trusting(command: Command, wanted: Fields, agreed: Fields, present: Present) -> Merged:
+        return merge(command, wanted, agreed, replace(present, values={**present.values, **agreed}))
+
+    monkeypatch.setattr(plan, "merge", trusting)
+
+
+def _with_absent_as_null(monkeypatch: pytest.MonkeyPatch) -> None:
+    apply = Transformer.apply
+
+    def blanking(self: Transformer, record: Fields) -> Transformed:
+        made = apply(self, record)
+        sources = {target: source for target, source, *_ in self._mapped}
+        made.fields = {**dict.fromkeys(sources), **made.fields}
+        made.inputs = {**{target: [source] for target, source in sources.items()}, **made.inputs}
+        return made
+
+    monkeypatch.setattr(Transformer, "apply", blanking)
+
+
+OVERTAKEN = [
+    *(("edit", "sf", 0, "Phone", "x"), ("flow", "sf", True), ("edit", "sf", 0, "Phone", "y"), ("flow", "sf", True)),
+    *(("late", 0), ("write", 1, False), ("write", 1, False)),
+]
+BOTH_EDITED = [("edit", "sf", 0, "Phone", "y"), ("edit", "hub", 0, "Phone", "x"), ("flow", "sf", True)]
+EMPTIED = [("edit", "sf", 0, "Tier", None), ("flow", "sf", True), ("write", 1, False)]
+
+
+@pytest.mark.parametrize(
+    ("broken", "history"),
+    [(_without_version_guard, OVERTAKEN), (_without_present_read, BOTH_EDITED), (_with_absent_as_null, EMPTIED)],
+)
+def test_the_test_sees_a_broken_merge(
+    broken: Callable[[pytest.MonkeyPatch], None], history: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check(history, "sf")
+    broken(monkeypatch)
+    with pytest.raises(AssertionError):
+        check(history, "sf")

@@ -1,0 +1,184 @@
+"""The sink itself: collections to read and write, SOQL to match."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from services.writer.sinks import Present, Saved, Write, Written
+from services.writer.sinks.repeats import repeats
+from services.writer.sinks.salesforce.values import canonical, fold, literal, version
+from syncline.contracts.errors import Fatal, RecordRejected, SessionExpired, Transient
+from syncline.contracts.ref import Fields, Value
+from syncline.salesforce import collections
+from syncline.salesforce.client import Salesforce
+from syncline.salesforce.errors import LocatorExpired
+from syncline.salesforce.soql import Name, Names, bind, chunks
+
+STAMP = "SystemModstamp"
+
+Send = Callable[[Sequence[collections.Row]], Awaitable[list[collections.Outcome]]]
+
+
+async def salesforce_sink(client: Salesforce, objects: Collection[str]) -> SalesforceSink:
+    """Knowing the fields of these objects. Raises Transient, Fatal."""
+    kinds = {}
+    for name in objects:
+        with _reactions(f"describing {name}"):
+            described = await client.describe(name)
+        kinds[name] = {each["name"]: str(each["type"]) for each in described["fields"]}
+    return SalesforceSink(client, kinds)
+
+
+@dataclass
+class SalesforceSink:
+    """kinds: object to field to `type` in its describe. calls: write calls, rows: rows saved; each by `update`,
+    `upsert` and `create`, for metrics."""
+
+    client: Salesforce
+    kinds: Mapping[str, Mapping[str, str]]
+    calls: Counter[str] = field(default_factory=Counter)
+    rows: Counter[str] = field(default_factory=Counter)
+
+    def canonical(self, name: str, fields: Fields) -> Fields:
+        """Raises RecordRejected for an object or a field that the org does not show."""
+        kinds = self.kinds.get(name, {})
+        if missing := tuple(each for each in fields if each not in kinds):
+            raise RecordRejected(
+                f"{name} has no field {', '.join(missing)}" if kinds else f"the object {name} was not described",
+                code="INVALID_FIELD" if kinds else "INVALID_TYPE",
+                fields=missing,
+                remedy="Check names and the integration user's access, restart the writer, then retry the dead letter.",
+            )
+        return {each: canonical(kinds[each], value) for each, value in fields.items()}
+
+    async def read(self, name: str, ids: Collection[str], fields: Collection[str]) -> dict[str, Present]:
+        asked = list(dict.fromkeys(ids))
+        with _reactions(f"reading {len(asked)} records of {name}"):
+            records = await self.client.retrieve(name, asked, sorted({*fields, STAMP}))
+        return {each: _present(each, record, fields) for each, record in zip(asked, records, strict=True) if record}
+
+    async def match(
+        self, name: str, rule: tuple[str, ...], values: Sequence[tuple[Value, ...]], fields: Collection[str]
+    ) -> list[list[Present]]:
+        """Asks for the rule's most telling field (the one of most values), and compares the others here."""
+        kinds = [self.kinds[name][each] for each in rule]
+        literals = {asked: found for asked in values if (found := _literals(kinds, asked))}
+        if not literals:
+            return [[] for _ in values]
+        chosen = max(range(len(rule)), key=lambda at: len({found[at] for found in literals.values()}))
+        statements = chunks(
+            "SELECT {names} FROM {name} WHERE {chosen} IN {values}",
+            over="values",
+            names=Names(["Id", STAMP, *sorted({*fields, *rule})]),
+            name=Name(name),
+            chosen=Name(rule[chosen]),
+            values=[found[chosen] for found in literals.values()],
+        )
+        matches: defaultdict[tuple[Value, ...], dict[str, Present]] = defaultdict(dict)
+        with _reactions(f"matching {len(literals)} records of {name} by {', '.join(rule)}"):
+            for statement in statements:
+                async for page in self.client.query(statement):
+                    for record in page.records:
+                        present = _present(record["Id"], record, fields)
+                        matches[_folded(kinds, [record[each] for each in rule])][present.id] = present
+        return [[*matches[_folded(kinds, asked)].values()] if asked in literals else [] for asked in values]
+
+    async def write(self, name: str, writes: Sequence[Write]) -> list[Written]:
+        """Raises Transient while no row's outcome is known; later it is the outcome of the rows that are left.
+
+        A create without key is never sent twice: whoever gets a Transient for it has to match again.
+        """
+        outcomes: dict[int, Written] = dict(repeats(writes))
+        failed: Transient | None = None
+        for kind, send, places in self._calls(name, writes, outcomes.keys()):
+            if failed:
+                outcomes |= dict.fromkeys(places, Transient("not sent: a call before it failed", failed.retry_after))
+                continue
+            # The clock of a reply from before this call: no later than what the call will be stamped with.
+            sent = version(self.client.server_time) if self.client.server_time else ""
+            self.calls[kind] += 1
+            try:
+                with _reactions(f"writing {len(places)} records of {name}"):
+                    results = await send([_row(writes[place]) for place in places])
+            except Transient as error:
+                if not any(isinstance(each, Saved | RecordRejected) for each in outcomes.values()):
+                    raise
+                failed = error
+                outcomes |= dict.fromkeys(places, error)
+                continue
+            for place, result in zip(places, results, strict=True):
+                if isinstance(result, collections.Saved):
+                    outcomes[place] = Saved(result.id, result.created, sent)
+                    self.rows[kind] += 1
+                else:
+                    outcomes[place] = result
+        return [outcomes[place] for place in range(len(writes))]
+
+    def _calls(
+        self, name: str, writes: Sequence[Write], without: Collection[int]
+    ) -> Iterator[tuple[str, Send, list[int]]]:
+        """Kind, call, and places of at most 200 writes. Their fields may differ: JSON tells absent from null."""
+        groups: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+        for place, write in enumerate(writes):
+            if place not in without:
+                group = (
+                    ("update", "")
+                    if write.id is not None
+                    else ("upsert", write.key[0])
+                    if write.key
+                    else ("create", "")
+                )
+                groups[group].append(place)
+        for (kind, key), places in groups.items():
+            send: Send = {
+                "update": partial(self.client.update, name),
+                "upsert": partial(self.client.upsert, name, key),
+                "create": partial(self.client.create, name),
+            }[kind]
+            for start in range(0, len(places), collections.WRITE_ROWS):
+                yield kind, send, places[start : start + collections.WRITE_ROWS]
+
+
+def _row(write: Write) -> Fields:
+    if write.id is not None:
+        return {**write.values, "Id": write.id}
+    return {**write.values, **dict([write.key] if write.key else [])}
+
+
+def _present(record_id: str, record: Mapping[str, Any], fields: Collection[str]) -> Present:
+    stamp = version(datetime.fromisoformat(record[STAMP]))
+    return Present(record_id, {each: record[each] for each in fields}, stamp, stamp)
+
+
+def _literals(kinds: Sequence[str], values: Sequence[Value]) -> tuple[Any, ...] | None:
+    """None for what nothing can match: an empty value, or one that the field or SOQL cannot hold."""
+    try:
+        found = tuple(literal(kind, value) for kind, value in zip(kinds, values, strict=True))
+        for each in found:
+            bind(each)
+    except ValueError:
+        return None
+    return (
+        None if any(value is None or value == "" or canonical("string", value) is None for value in values) else found
+    )
+
+
+def _folded(kinds: Sequence[str], values: Sequence[Value]) -> tuple[Value, ...]:
+    return tuple(fold(kind, value) for kind, value in zip(kinds, values, strict=True))
+
+
+@contextmanager
+def _reactions(doing: str) -> Iterator[None]:
+    """What the client raises of a whole call, as one of the two that a sink raises."""
+    try:
+        yield
+    except (SessionExpired, LocatorExpired) as error:
+        raise Transient(f"{doing}: {error}") from error
+    except RecordRejected as error:
+        raise Fatal(f"{doing}: {error}. {error.remedy}") from error
