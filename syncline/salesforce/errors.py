@@ -1,0 +1,26 @@
+"""What only Salesforce has reactions for; everything else is in `syncline.contracts.errors`."""
+
+from __future__ import annotations
+
+from syncline.contracts.errors import RecordRejected, SynclineError, Transient
+
+
+class OutcomeUnknown(Transient):
+    """The call may have been carried out: no answer came, or one that does not tell (5xx, cut off).
+
+    Repeat it only if it is idempotent; before creating again, look for what it may have made.
+    """
+
+
+class LocatorExpired(SynclineError):
+    """The rest of a query's result is gone: run the query again, from the last record that was kept."""
+
+
+class DuplicateDetected(RecordRejected):
+    """A duplicate rule of the org refused the record; `matches` are the ids of the records it resembles."""
+
+    def __init__(
+        self, message: str, *, code: str, fields: tuple[str, ...], remedy: str, matches: tuple[str, ...]
+    ) -> None:
+        super().__init__(message, code=code, fields=fields, remedy=remedy)
+        self.matches = matches
