@@ -15,6 +15,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from syncline.contracts.errors import Transient
 from syncline.contracts.topics import MESSAGE_BYTES
 from syncline.runtime.backoff import delays
+from syncline.runtime.waiting import patiently, pause
 
 log = structlog.get_logger()
 
@@ -48,12 +49,13 @@ async def consume(
     session_timeout: float,
     rng: random.Random,
     ready: Callable[[bool], None] = lambda _: None,
+    beat: Callable[[], None] = lambda: None,
 ) -> None:
     """Call `handle` with up to `most` records of all assigned partitions (each partition's in order), then commit.
 
-    `linger` is how many seconds a pass waits to become fuller after its first record. Transient from `handle` means:
-    wait and run the same records again. Anything else ends the loop uncommitted. Returns after `stop` is set and the
-    pass in flight is committed.
+    linger: seconds that a pass waits to become fuller after its first record. beat: called each round.
+    Transient from `handle` means: wait and run the same records again. Anything else ends the loop uncommitted.
+    Returns after `stop` is set and the pass in flight is committed.
     """
     consumer = AIOKafkaConsumer(
         *topics,
@@ -69,11 +71,12 @@ async def consume(
     )
     passing = asyncio.Lock()
     consumer.subscribe(topics, listener=_BetweenPasses(passing))
-    await _start(consumer, address, stop, rng)
+    await patiently(lambda: _start(consumer, address), "Kafka", stop=stop, rng=rng)
     waits = delays(rng, first=0.5)
     try:
         ready(True)
         while not stop.is_set():
+            beat()
             async with passing:
                 records = await _gather(consumer, stop, linger, most)
                 if not records:
@@ -88,22 +91,17 @@ async def consume(
                     waits, wait = delays(rng, first=0.5), 0.0
                     await _commit(consumer, records)
             if wait:
-                await _sleep(wait, stop)
+                await pause(wait, stop)
     finally:
         ready(False)
         await consumer.stop()
 
 
-async def _start(consumer: AIOKafkaConsumer, address: str, stop: asyncio.Event, rng: random.Random) -> None:
-    for wait in delays(rng, first=0.5):
-        try:
-            await consumer.start()
-            return
-        except KafkaError as error:
-            if stop.is_set():
-                raise Transient(f"Kafka at {address} cannot be reached: {error}") from error
-            log.warning("waiting for Kafka", address=address, why=str(error))
-            await _sleep(wait, stop)
+async def _start(consumer: AIOKafkaConsumer, address: str) -> None:
+    try:
+        await consumer.start()
+    except KafkaError as error:
+        raise Transient(f"Kafka at {address} cannot be reached: {error}") from error
 
 
 async def _gather(
@@ -137,13 +135,6 @@ async def _commit(consumer: AIOKafkaConsumer, records: dict[TopicPartition, list
         log.warning("not committed", why=str(error))
     except KafkaError as error:
         log.warning("not committed yet, the next pass commits past it", why=str(error))
-
-
-async def _sleep(seconds: float, stop: asyncio.Event) -> None:
-    try:
-        await asyncio.wait_for(stop.wait(), seconds)
-    except TimeoutError:
-        return
 
 
 Record = Any

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -48,6 +49,11 @@ Written = Saved | RecordRejected | Transient
 
 
 class Sink(Protocol):
+    """calls: write calls or statements sent, rows: rows saved; each by operation, for metrics."""
+
+    calls: Counter[str]
+    rows: Counter[str]
+
     def canonical(self, name: str, fields: Fields) -> Fields:
         """The values as the system would store them (Salesforce trims text and keeps blanks as null)."""
 

@@ -85,6 +85,8 @@ class MemorySystem:
         self.rows: dict[str, Row] = {}
         self.captured: dict[str, str] = {}
         self.coarse = kind.system == "sf"
+        self.calls: Counter[str] = Counter()
+        self.rows_saved: Counter[str] = Counter()
         self.writes = 0
         self._serial = 0
 

@@ -158,15 +158,14 @@ def _present(record_id: str, record: Mapping[str, Any], fields: Collection[str])
 
 def _literals(kinds: Sequence[str], values: Sequence[Value]) -> tuple[Any, ...] | None:
     """None for what nothing can match: an empty value, or one that the field or SOQL cannot hold."""
+    if any(canonical("string", value) is None for value in values):
+        return None
     try:
         found = tuple(literal(kind, value) for kind, value in zip(kinds, values, strict=True))
-        for each in found:
-            bind(each)
+        bind(found)
     except ValueError:
         return None
-    return (
-        None if any(value is None or value == "" or canonical("string", value) is None for value in values) else found
-    )
+    return found
 
 
 def _folded(kinds: Sequence[str], values: Sequence[Value]) -> tuple[Value, ...]:

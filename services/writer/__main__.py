@@ -1,0 +1,99 @@
+"""Wiring of the writer: `python -m services.writer`."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from functools import partial
+
+from services.writer.loop import Writer
+from services.writer.metrics import Outcomes
+from services.writer.sinks import Sink
+from services.writer.sinks.postgres import postgres_sink
+from services.writer.sinks.salesforce import salesforce_sink
+from syncline.config.checks import check, refuse
+from syncline.config.model import Config, PostgresSystem
+from syncline.config.settings import Settings
+from syncline.contracts.topics import Topic
+from syncline.runtime.admin import check_topics
+from syncline.runtime.consume import Record, consume
+from syncline.runtime.health import Health, serve
+from syncline.runtime.kafka import publisher
+from syncline.runtime.waiting import patiently
+from syncline.state.conflicts import Conflicts
+from syncline.state.database import check_migrated, connect
+from syncline.state.links import Links
+from syncline.systems.catalogs import catalogs
+from syncline.systems.salesforce import open_salesforce
+from syncline.systems.service import run_service
+
+
+async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
+    rng = random.SystemRandom()
+    health = Health()
+    names = settings.names
+    topics = [Topic(names.commands(system)) for system in config.targets]
+    published = [Topic(names.results), Topic(names.dead_letters)]
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(serve(health, settings.metrics_host, settings.metrics_port))
+
+        async def start() -> tuple[Links, Conflicts]:
+            await check_topics(settings.kafka, [*topics, *published], partitions=settings.partitions)
+            url = settings.database_url.get_secret_value()
+            pool = await stack.enter_async_context(connect(url, application="syncline-writer"))
+            await check_migrated(pool)
+            return Links(pool), Conflicts(pool)
+
+        links, conflicts = await patiently(start, "Kafka and PostgreSQL", stop=stop, rng=rng)
+        refuse(check(config, await patiently(lambda: catalogs(config, rng=rng), "the systems", stop=stop, rng=rng)))
+        sinks = {
+            system: await patiently(partial(open_sink, config, system, stack, rng), system, stop=stop, rng=rng)
+            for system in config.targets
+        }
+        publishing = await patiently(
+            lambda: stack.enter_async_context(publisher(settings.kafka, settings.instance)), "Kafka", stop=stop, rng=rng
+        )
+        writer = Writer(
+            sinks=sinks,
+            links=links,
+            conflicts=conflicts,
+            publisher=publishing,
+            names=names,
+            reject_limit=settings.reject_limit,
+        )
+        health.registry.register(Outcomes(writer, sinks))
+
+        async def handle(records: Sequence[Record]) -> None:
+            await writer.handle(records)
+            health.beat()
+
+        await consume(
+            [topic.name for topic in topics],
+            handle,
+            address=settings.kafka,
+            group=f"{settings.prefix}-writer",
+            client_id=settings.instance,
+            stop=stop,
+            linger=settings.writer_linger,
+            most=settings.writer_batch,
+            session_timeout=settings.session_timeout,
+            rng=rng,
+            ready=health.set_ready,
+            beat=health.beat,
+        )
+
+
+async def open_sink(config: Config, name: str, stack: AsyncExitStack, rng: random.Random) -> Sink:
+    system = config.systems[name]
+    if isinstance(system, PostgresSystem):
+        return await stack.enter_async_context(postgres_sink(system))
+    client = await stack.enter_async_context(open_salesforce(system, rng=rng))
+    objects = {pipeline.to.name for pipeline in config.pipelines.values() if pipeline.to.system == name}
+    return await salesforce_sink(client, sorted(objects))
+
+
+if __name__ == "__main__":
+    sys.exit(run_service("writer", main))

@@ -1,0 +1,38 @@
+"""What the writer tells Prometheus: its own counters, read when they are asked for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
+
+from services.writer.sinks import Sink
+
+
+class Counted(Protocol):
+    counts: Counter[tuple[str, str]]
+
+
+class Outcomes(Collector):
+    """Outcomes by pipeline, and calls and rows by system."""
+
+    def __init__(self, writer: Counted, sinks: Mapping[str, Sink]) -> None:
+        self._writer = writer
+        self._sinks = sinks
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        outcomes = CounterMetricFamily("syncline_writer_results", "Results published", labels=["pipeline", "outcome"])
+        for (pipeline, outcome), count in self._writer.counts.items():
+            outcomes.add_metric([pipeline, outcome], count)
+        yield outcomes
+        calls = CounterMetricFamily("syncline_writer_calls", "Write calls sent", labels=["system", "operation"])
+        rows = CounterMetricFamily("syncline_writer_rows", "Rows saved", labels=["system", "operation"])
+        for system, sink in self._sinks.items():
+            for family, counted in ((calls, sink.calls), (rows, sink.rows)):
+                for operation, count in counted.items():
+                    family.add_metric([system, operation], count)
+        yield calls
+        yield rows

@@ -1,0 +1,42 @@
+"""Waiting for what is not there yet, and saying so."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import structlog
+
+from syncline.contracts.errors import Transient
+from syncline.runtime.backoff import delays
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+
+async def patiently(action: Callable[[], Awaitable[T]], what: str, *, stop: asyncio.Event, rng: random.Random) -> T:
+    """Repeat `action` until it no longer raises Transient; each failure is logged with `what` is waited for.
+
+    Raises the last Transient when `stop` is set, and every other error at once.
+    """
+    waits = delays(rng, first=0.5)
+    while True:
+        try:
+            return await action()
+        except Transient as error:
+            if stop.is_set():
+                raise
+            seconds = max(next(waits), error.retry_after or 0)
+            log.warning(f"waiting for {what}", why=str(error), seconds=round(seconds, 1))
+            await pause(seconds, stop)
+
+
+async def pause(seconds: float, stop: asyncio.Event) -> None:
+    """Sleep, but not longer than until `stop` is set."""
+    try:
+        await asyncio.wait_for(stop.wait(), seconds)
+    except TimeoutError:
+        return

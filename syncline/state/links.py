@@ -1,0 +1,77 @@
+"""Links in PostgreSQL: found and saved a batch at a time, guarded by their revision and by no lock in between."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from syncline.contracts.link import Link, Side
+from syncline.contracts.ref import Object, Ref
+from syncline.runtime.postgres import errors
+from syncline.runtime.sql import statements
+
+SQL = statements("syncline.state", "links.sql")
+
+PAIR = ("a_system", "a_object", "a_id", "b_system", "b_object", "b_id")
+
+Asked = tuple[Ref, Object]
+"""A record, and the kind of the one that it is linked to."""
+
+
+class Links:
+    """pool: one of `database.connect`, whose jsonb columns are Python values."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+
+    async def find(self, wanted: Sequence[Asked]) -> dict[Asked, Link]:
+        """The links that exist, each with the record asked for as its `source`. One query. Raises Transient, Fatal."""
+        asked = list(dict.fromkeys((ref, Object(*kind)) for ref, kind in wanted))
+        if not asked:
+            return {}
+        columns = zip(*(("a" if ref.kind <= kind else "b", *ref, *kind) for ref, kind in asked), strict=True)
+        with errors("reading syncline.links"):
+            rows = await self._pool.fetch(SQL["find"], *map(list, columns))
+        found = ((*asked[row["place"] - 1], row) for row in rows)
+        return {(ref, kind): _seen_from(ref, kind, row) for ref, kind, row in found}
+
+    async def save(self, links: Sequence[Link]) -> list[bool]:
+        """Insert those of revision 0, update the others where the revision is still the one that was found.
+
+        False where another writer was faster, or where one of the two records is linked to a third: find it again.
+        One statement; versions never go backwards. Raises Transient, Fatal, and then none is saved.
+        """
+        if not links:
+            return []
+        rows = [{"place": place, "revision": link.revision, **_columns(link)} for place, link in enumerate(links)]
+        new = {tuple(row[name] for name in PAIR): row["place"] for row in rows if row["revision"] == 0}
+        with errors("saving syncline.links"):
+            saved = await self._pool.fetch(SQL["save"], rows)
+        # An inserted row cannot say which place it was given at, only which pair it is.
+        kept = {new[tuple(pair)] if place is None else place for place, *pair in saved}
+        return [place in kept for place in range(len(links))]
+
+
+def _columns(link: Link) -> dict[str, Any]:
+    """Side `a` is the one whose (system, object) sorts first, so that both directions share a row."""
+    sides = sorted((link.source, link.target), key=lambda side: side.ref.kind)
+    return {
+        f"{letter}_{name}": value
+        for letter, side in zip("ab", sides, strict=True)
+        for name, value in (
+            ("system", side.ref.system),
+            ("object", side.ref.object),
+            ("id", side.ref.id),
+            ("version", side.version),
+            ("known", side.known),
+        )
+    }
+
+
+def _seen_from(ref: Ref, kind: Object, row: Any) -> Link:
+    ours, theirs = ("a", "b") if ref.kind <= kind else ("b", "a")
+
+    def side(letter: str, owner: Object) -> Side:
+        return Side(Ref(*owner, row[f"{letter}_id"]), row[f"{letter}_version"], row[f"{letter}_known"])
+
+    return Link(side(ours, ref.kind), side(theirs, kind), row["revision"])
