@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from syncline.config.model import Config, Pipeline, Transform
+from syncline.config.model import Config, Pipeline
 from syncline.config.model import Mapping as FieldMapping
+from syncline.config.transforms import transformed
 from syncline.contracts.ref import Fields, Value
-
-STEPS: dict[Transform, Callable[[str], str]] = {"trim": str.strip, "lower": str.lower, "upper": str.upper}
-"""Each takes text; other values pass through untouched, so that every transform is total."""
 
 
 class Transformed:
@@ -29,7 +27,7 @@ class Transformer:
     def __init__(self, config: Config, pipeline: Pipeline) -> None:
         self._where = pipeline.where
         self._mapped = [
-            (target, mapping.from_, [STEPS[step] for step in mapping.transform], _clears(pipeline, mapping))
+            (target, mapping.from_, mapping.transform, _clears(pipeline, mapping))
             for target, mapping in pipeline.fields.items()
             if mapping.from_ is not None
         ]
@@ -50,10 +48,8 @@ class Transformer:
         for target, source, steps, clears in self._mapped:
             if source not in record:
                 continue
-            value = seen[source] = record[source]
-            if isinstance(value, str):
-                for step in steps:
-                    value = step(value)
+            seen[source] = record[source]
+            value = transformed(record[source], steps)
             if value is None or value == "":
                 if clears:
                     fields[target] = None

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
+from syncline.config.transforms import Transform
 from syncline.contracts.ref import Object, Value
 
-Transform = Literal["trim", "lower", "upper"]
 OnEmpty = Literal["keep", "clear"]
 OnDelete = Literal["ignore"]
 

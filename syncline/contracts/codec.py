@@ -75,11 +75,16 @@ def take_fields(document: Mapping[str, Any], name: str, where: str = "") -> Fiel
 
 
 def check_fields(fields: Mapping[str, Any], where: str) -> None:
-    """Raises Malformed when a value is no scalar, or is a number that JSON lacks (NaN, infinity)."""
+    """Raises Malformed when a value is no scalar, is a number that JSON lacks (NaN, infinity), or holds U+0000."""
     for field, value in fields.items():
         kind = type(value)
-        if kind is str or value is None or kind is bool or kind is int:
+        if value is None or kind is bool or kind is int:
             continue
+        if kind is str:
+            if "\0" not in value:
+                continue
+            place = f"{where}.{field}"
+            raise Malformed(f"{place} holds the character U+0000, which PostgreSQL cannot store", fields=(place,))
         if kind is float and math.isfinite(value):
             continue
         place = f"{where}.{field}"

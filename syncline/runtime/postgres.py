@@ -20,8 +20,9 @@ def errors(doing: str) -> Iterator[None]:
     try:
         yield
     except asyncpg.PostgresError as error:
-        said = f"{doing}: PostgreSQL says {error.sqlstate}: {error}"
-        if str(error.sqlstate)[:2] in PASSES:
+        # The first argument alone: the detail, which str() adds, quotes the row's data.
+        said = f"{doing}: PostgreSQL says {error.sqlstate}: {error.args[0] if error.args else ''}"
+        if str(error.sqlstate)[:2] in PASSES or isinstance(error, asyncpg.InvalidCachedStatementError):
             raise Transient(said) from error
         raise Fatal(said) from error
     except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:

@@ -20,7 +20,7 @@ from syncline.contracts.ref import Object, Ref
 from syncline.contracts.request import Request
 from syncline.contracts.result import OUTCOMES, Result
 
-text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
+text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=20)
 name = st.from_regex(r"[A-Za-z][A-Za-z0-9_.-]{0,20}", fullmatch=True)
 value = st.one_of(
     st.none(), st.booleans(), st.integers(-(2**53), 2**53), st.floats(allow_nan=False, allow_infinity=False), text

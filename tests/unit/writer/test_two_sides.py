@@ -72,10 +72,10 @@ def play(world: World, history: list[Any]) -> History:
                 done.edited(system, system.create(values), filled)
             case ("edit", name, number, what, value):
                 system = world.system(name)
-                if number < len(system.rows) and not (what == "Name" and not (value or "").strip()):
+                if number < len(system.records) and not (what == "Name" and not (value or "").strip()):
                     values = system.canonical("", {called_as(name, what): value})
                     id = f"{name}{number}"
-                    if system.rows[id].values[called_as(name, what)] != values[called_as(name, what)]:
+                    if system.records[id].values[called_as(name, what)] != values[called_as(name, what)]:
                         world.system(name).save(id, values)
                         done.edited(system, id, values)
             case ("flow", name, tick):
@@ -109,7 +109,7 @@ def lost(done: History) -> list[str]:
         if ref.system != "sf":
             continue
         for ours, theirs in FIELDS.items():
-            end = world.sf.rows[ref.id].values[ours]
+            end = world.sf.records[ref.id].values[ours]
             both = [(ref.id, ours), (link.target.ref.id, theirs)]
             last = max((done.edits[each] for each in both if each in done.edits), default=(0, end))[1]
             # An empty value never overwrites, nor does one of before the link: nobody can tell it from never filled.
@@ -118,7 +118,7 @@ def lost(done: History) -> list[str]:
                 found.append(f"{ref.id}.{ours} ended as {end!r}, the last edit was {last!r}")
         for system, id in ((world.sf, ref.id), (world.hub, link.target.ref.id)):
             tier = called_as(system.kind.system, "Tier")
-            if id in FIRST and system.rows[id].values[tier] is None and done.edits.get((id, tier), (0, "gold"))[1]:
+            if id in FIRST and system.records[id].values[tier] is None and done.edits.get((id, tier), (0, "gold"))[1]:
                 found.append(f"{id}.{tier} was blanked")
     return found
 
@@ -130,15 +130,15 @@ def differences(world: World) -> list[str]:
     found = [
         f"{id} has no counterpart"
         for system in (world.sf, world.hub)
-        for id in system.rows
+        for id in system.records
         if id not in linked and f"{system.kind}/{id}" not in ambiguous
     ]
-    if not ambiguous and len(world.sf.rows) != len(world.hub.rows):
-        found.append(f"{len(world.sf.rows)} records on one side, {len(world.hub.rows)} on the other")
+    if not ambiguous and len(world.sf.records) != len(world.hub.records):
+        found.append(f"{len(world.sf.records)} records on one side, {len(world.hub.records)} on the other")
     for (ref, _), link in world.links.stored.items():
         if ref.system == "sf":
-            left = world.sf.rows[ref.id].values
-            right = world.hub.rows[link.target.ref.id].values
+            left = world.sf.records[ref.id].values
+            right = world.hub.records[link.target.ref.id].values
             right = world.sf.canonical("", {ours: right[theirs] for ours, theirs in FIELDS.items()})
             for ours in FIELDS:
                 one, two = left[ours], right[ours]

@@ -7,6 +7,7 @@ Time moves only when a test says so.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -82,11 +83,11 @@ class MemorySystem:
 
     def __init__(self, kind: Object, key: str, clock: Clock) -> None:
         self.kind, self.key, self.clock = kind, key, clock
-        self.rows: dict[str, Row] = {}
+        self.records: dict[str, Row] = {}
         self.captured: dict[str, str] = {}
         self.coarse = kind.system == "sf"
         self.calls: Counter[str] = Counter()
-        self.rows_saved: Counter[str] = Counter()
+        self.rows: Counter[str] = Counter()
         self.writes = 0
         self._serial = 0
 
@@ -97,13 +98,13 @@ class MemorySystem:
         return f"{self._serial:08}"
 
     def save(self, id: str, values: Fields) -> str:
-        stored = {**(self.rows[id].values if id in self.rows else {}), **values}
+        stored = {**(self.records[id].values if id in self.records else {}), **values}
         version = self._version()
-        self.rows[id] = Row(stored, version, self.clock.now)
+        self.records[id] = Row(stored, version, self.clock.now)
         return version
 
     def create(self, values: Fields) -> str:
-        id = f"{self.kind.system}{len(self.rows)}"
+        id = f"{self.kind.system}{len(self.records)}"
         self.save(id, dict.fromkeys(self._names()) | self.canonical("", values))
         return id
 
@@ -113,7 +114,7 @@ class MemorySystem:
     def capture(self) -> list[Change]:
         """What a poll reads: every row that changed since, as it is now; a second must be over to be read."""
         changes = []
-        for id, row in self.rows.items():
+        for id, row in self.records.items():
             if self.captured.get(id) != row.version and not (self.coarse and row.version >= f"{self.clock.second:08}"):
                 self.captured[id] = row.version
                 changes.append(
@@ -135,10 +136,10 @@ class MemorySystem:
         return {each: (value.strip() or None) if isinstance(value, str) else value for each, value in fields.items()}
 
     async def read(self, name: str, ids: Collection[str], fields: Collection[str]) -> Mapping[str, Present]:
-        return {id: self._present(id) for id in ids if id in self.rows}
+        return {id: self._present(id) for id in ids if id in self.records}
 
     def _present(self, id: str) -> Present:
-        row = self.rows[id]
+        row = self.records[id]
         return Present(id, dict(row.values), row.version, row.at.isoformat())
 
     async def match(
@@ -147,7 +148,7 @@ class MemorySystem:
         return [
             [
                 self._present(id)
-                for id, row in self.rows.items()
+                for id, row in self.records.items()
                 if tuple(str(row.values.get(each)).lower() for each in rule) == tuple(str(v).lower() for v in asked)
             ]
             for asked in values
@@ -160,18 +161,18 @@ class MemorySystem:
         before = f"{self.clock.second:08}"
         self.writes += 1
         if write.id is not None:
-            present = self.rows[write.id].values
+            present = self.records[write.id].values
             if any(present.get(each) != value for each, value in (write.expected or {}).items()):
                 return Transient("changed meanwhile")
             version = self.save(write.id, write.values)
             return Saved(write.id, False, before if self.coarse else version)
         assert write.key is not None
         field_, value = write.key
-        for id, row in self.rows.items():
+        for id, row in self.records.items():
             if row.values.get(field_) == value:
                 return Saved(id, False, self.save(id, write.values))
         id = self.create({**write.values, field_: value})
-        return Saved(id, True, before if self.coarse else self.rows[id].version)
+        return Saved(id, True, before if self.coarse else self.records[id].version)
 
 
 @dataclass

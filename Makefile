@@ -1,0 +1,56 @@
+# Everything sets itself up: all that is needed is Python 3.11 or newer and the package registries.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo up test unit soak check format bench lock clean
+
+help:  ## show this
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(VENV)/.installed  ## set up the virtual environment
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is %d.%d: make PYTHON=python3.12 ..." % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) (about a minute, once)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: install  ## both ways, orphans, crashes and the proof, on this machine
+	@$(BIN)/syncline demo
+
+up: install  ## keep the whole system running, to play with
+	@$(BIN)/syncline up
+
+test: install  ## every test, on a real Kafka and a real PostgreSQL
+	$(BIN)/python -m pytest -m "not soak"
+
+unit: install  ## the tests that need nothing running
+	$(BIN)/python -m pytest tests/unit
+
+soak: install  ## the long runs
+	$(BIN)/python -m pytest -m soak
+
+check: install  ## lint, format, types, import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install  ## put the code into form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: install  ## records a second, as ratios to a bare loop
+	$(BIN)/python -m benchmarks
+
+lock:  ## renew requirements.lock from pyproject.toml
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --extra local --group dev --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header -o requirements.lock
+
+clean:  ## remove the virtual environment, caches and local data
+	rm -rf $(VENV) .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,72 @@
+"""Wiring of the mapper: `python -m services.mapper`."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+
+from services.mapper.engine import Hop
+from services.mapper.engine.settings import EngineSettings
+from services.mapper.engine.worker import Engine
+from services.mapper.join import HELD, SYNCED_TABLE, Join
+from services.mapper.metrics import MapperMetrics
+from services.mapper.records import RECORDS, Records
+from syncline.config.model import Config
+from syncline.config.settings import Settings
+from syncline.contracts.topics import topics
+from syncline.runtime.admin import check_topics
+from syncline.runtime.health import Health, serve
+from syncline.runtime.waiting import patiently, pause
+from syncline.systems.service import run_service
+
+
+async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
+    names = settings.names
+    records, join = Records(config, names), Join(names)
+    sources = tuple(names.changes(kind) for kind in config.sources)
+    engine = Engine(
+        EngineSettings(
+            kafka=settings.kafka,
+            app_id=names.mapper,
+            partitions=settings.partitions,
+            state_dir=settings.state_dir,
+            instance=settings.instance,
+            session_timeout=settings.session_timeout,
+        ),
+        [
+            Hop("records", sources, (RECORDS,), records.run),
+            Hop("join", (names.mapped, names.results), (SYNCED_TABLE, HELD), join.run),
+        ],
+    )
+    health = Health()
+    health.registry.register(MapperMetrics(engine.progress, records, join))
+    expected = topics(names, config.sources, config.targets)
+    rng = random.SystemRandom()
+    async with serve(health, settings.metrics_host, settings.metrics_port):
+        await patiently(
+            lambda: check_topics(settings.kafka, expected, partitions=settings.partitions), "Kafka", stop=stop, rng=rng
+        )
+        watching = asyncio.create_task(watch(engine, health, stop))
+        try:
+            await engine.run(stop)
+        finally:
+            stop.set()
+            await watching
+
+
+async def watch(engine: Engine, health: Health, stop: asyncio.Event) -> None:
+    """Ready once the tables are whole; alive while something moves, or nothing waits to."""
+    moved = None
+    while not stop.is_set():
+        progress = engine.progress
+        health.set_ready(bool(progress.assigned) and not progress.recovering)
+        now = (progress.records.total(), progress.restored, progress.rebalances)
+        if now != moved or not any(progress.lag.values()):
+            health.beat()
+        moved = now
+        await pause(1.0, stop)
+
+
+if __name__ == "__main__":
+    sys.exit(run_service("mapper", main))

@@ -1,0 +1,158 @@
+"""The command line: what a person runs. Errors are one plain line each, with the next step."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import sys
+from collections.abc import Coroutine
+from typing import Any
+
+import click
+import structlog
+from rich.console import Console
+from rich.live import Live
+
+from syncline.config.checks import check as check_mapping
+from syncline.config.load import load
+from syncline.config.model import Config, PostgresSystem
+from syncline.config.settings import Settings
+from syncline.contracts.errors import SynclineError
+from syncline.contracts.topics import topics as all_topics
+from syncline.runtime.admin import create_topics
+from syncline.state.database import connect, migrate
+
+as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object for machines.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="syncline")
+def cli() -> None:
+    """Keeps Salesforce and your own customer data in step, both ways, over Kafka.
+
+    See it work on this machine: `syncline demo`. Then `syncline check`, `syncline migrate`, `syncline topics`, and
+    start the services: python -m services.poller, services.mapper, services.writer.
+
+    Settings come from the environment (SYNCLINE_KAFKA, SYNCLINE_DATABASE_URL, SYNCLINE_PIPELINES, ...).
+    """
+
+
+@cli.command()
+@as_json
+def demo(as_json: bool) -> None:
+    """Both ways at once on this machine: orphans, edits, a crash, and the proof that both sides are equal."""
+    from syncline.local.demo.data import Sizes
+    from syncline.local.demo.run import Running
+    from syncline.local.demo.run import demo as run_demo
+    from syncline.local.demo.view import live, summary
+    from syncline.local.machine import run_dir
+
+    console = Console(stderr=as_json)
+
+    async def go() -> bool:
+        with run_dir() as folder, Live(console=console, refresh_per_second=4, transient=True) as view:
+
+            async def show(running: Running) -> None:
+                view.update(live(running))
+
+            report = await run_demo(folder, say=console.print, show=show, sizes=Sizes())
+        if as_json:
+            click.echo(json.dumps(report.document(), indent=2))
+        else:
+            console.print(summary(report))
+        return report.good
+
+    sys.exit(0 if _run(go()) else 1)
+
+
+@cli.command()
+@click.option("--fill/--empty", default=True, help="With the demo's records, or with nothing in either system.")
+def up(fill: bool) -> None:
+    """Keep the whole system running on this machine, to play with. Ctrl-C ends it."""
+    from syncline.local.demo.up import keep_up
+    from syncline.local.machine import run_dir
+
+    console = Console()
+
+    async def go() -> None:
+        with run_dir(name="up") as folder:
+            await keep_up(folder, say=console.print, fill=fill)
+
+    _run(go())
+
+
+@cli.command(name="migrate")
+def migrate_command() -> None:
+    """Bring the state schema up to date, and install the change capture in every PostgreSQL system."""
+    from syncline.hub.capture import install
+
+    async def go() -> None:
+        settings, config = _configured()
+        async with connect(settings.database_url.get_secret_value(), application="syncline-migrate", size=1) as pool:
+            applied = await migrate(pool)
+            click.echo(f"state schema: {', '.join(applied) or 'up to date'}")
+        for name, system in config.systems.items():
+            if isinstance(system, PostgresSystem):
+                async with connect(system.url.get_secret_value(), application="syncline-migrate", size=1) as pool:
+                    made = await install(pool, system.objects)
+                    click.echo(f"change capture of {name}: {f'{len(made)} triggers' if made else 'up to date'}")
+
+    _run(go())
+
+
+@cli.command()
+def topics() -> None:
+    """Create the topics that are missing; refuse those that do not fit."""
+
+    async def go() -> None:
+        settings, config = _configured()
+        wanted = all_topics(settings.names, config.sources, config.targets)
+        made = await create_topics(
+            settings.kafka, wanted, partitions=settings.partitions, replication=settings.replication
+        )
+        click.echo(f"{len(wanted)} topics, {len(made)} new")
+
+    _run(go())
+
+
+@cli.command()
+@as_json
+def check(as_json: bool) -> None:
+    """Compare pipelines.yaml with what the systems say of themselves; exit 1 when something must be put right."""
+    from syncline.systems.catalogs import catalogs
+
+    async def go() -> bool:
+        _, config = _configured()
+        findings = check_mapping(config, await catalogs(config, rng=random.SystemRandom()))
+        if as_json:
+            told = [{"place": each.place, "what": each.what, "remedy": each.remedy} for each in findings]
+            click.echo(json.dumps({"good": not findings, "findings": told}, indent=2))
+        else:
+            for each in findings:
+                click.echo(str(each))
+            click.echo("nothing to put right" if not findings else f"{len(findings)} to put right")
+        return not findings
+
+    sys.exit(0 if _run(go()) else 1)
+
+
+def _configured() -> tuple[Settings, Config]:
+    settings = Settings.read(os.environ)
+    return settings, load(settings.pipelines, os.environ)
+
+
+def _run(work: Coroutine[Any, Any, Any]) -> Any:
+    try:
+        return asyncio.run(work)
+    except SynclineError as error:
+        raise click.ClickException(str(error)) from None
+    except KeyboardInterrupt:
+        raise click.exceptions.Exit(130) from None
+
+
+def main() -> None:
+    """Entry point. The libraries' logs are for services; a person gets errors as sentences."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
+    cli()
