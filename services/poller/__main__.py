@@ -1,0 +1,96 @@
+"""Wiring of the poller: `python -m services.poller`."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from typing import Any
+
+from services.poller.lease import Rota
+from services.poller.loop import Loop
+from services.poller.metrics import Metrics
+from services.poller.opening import Opening
+from services.poller.requests import Requests
+from syncline.config.model import Config
+from syncline.config.settings import Settings
+from syncline.contracts.topics import Topic
+from syncline.runtime.admin import check_topics
+from syncline.runtime.consume import consume
+from syncline.runtime.health import Health, serve
+from syncline.runtime.kafka import Publisher, publisher
+from syncline.runtime.waiting import patiently
+from syncline.state.cursors import Cursors
+from syncline.state.database import check_migrated, connect
+from syncline.state.leases import Leases
+from syncline.systems.service import run_service
+
+REQUESTS_IN_A_PASS = 2_000
+REQUESTS_LINGER = 0.2
+"""Seconds to collect requests: records of one object are read in one call."""
+
+
+async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
+    rng = random.SystemRandom()
+    health, names = Health(), settings.names
+    metrics = Metrics(health.registry)
+    topics = [names.requests, names.dead_letters, *map(names.changes, config.sources)]
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(serve(health, settings.metrics_host, settings.metrics_port))
+
+        async def open_state() -> Any:
+            url = settings.database_url.get_secret_value()
+            return await stack.enter_async_context(connect(url, application="syncline-poller"))
+
+        async def open_kafka() -> Publisher:
+            await check_topics(settings.kafka, list(map(Topic, topics)), partitions=settings.partitions)
+            return await stack.enter_async_context(publisher(settings.kafka, settings.instance))
+
+        state = await patiently(open_state, "PostgreSQL", stop=stop, rng=rng)
+        await patiently(lambda: check_migrated(state), "PostgreSQL", stop=stop, rng=rng)
+        publishing = await patiently(open_kafka, "Kafka", stop=stop, rng=rng)
+        opening = Opening(config, stack, metrics, stop, rng)
+        for system in sorted({kind.system for kind in config.sources}):
+            await opening.open(system)
+        sources = opening.sources
+        loop = Loop(sources, Cursors(state), publishing, names, metrics, now=lambda: datetime.now(UTC), rng=rng)
+        leases = Leases(state, "poller", settings.instance, settings.session_timeout)
+
+        def beat(held: int) -> None:
+            metrics.leases.set(held)
+            health.beat()
+
+        await together(
+            Rota(leases, list(sources), loop.read, beat=beat).run(stop),
+            consume(
+                [names.requests],
+                Requests(sources, publishing, names, metrics).handle,
+                address=settings.kafka,
+                group=f"{settings.prefix}-poller",
+                client_id=settings.instance,
+                stop=stop,
+                linger=REQUESTS_LINGER,
+                most=REQUESTS_IN_A_PASS,
+                session_timeout=settings.session_timeout,
+                rng=rng,
+                ready=health.set_ready,
+            ),
+            *(work() for work in opening.beside),
+        )
+
+
+async def together(*works: Coroutine[Any, Any, None]) -> None:
+    """Run all until they return; the first error ends the others and is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for work in works:
+                group.create_task(work)
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+
+
+if __name__ == "__main__":
+    sys.exit(run_service("poller", main))

@@ -1,0 +1,106 @@
+"""Sharing the objects among the replicas: each takes its fair share and gives back what is too many."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+
+import structlog
+
+from syncline.contracts.errors import Transient
+from syncline.contracts.ref import Object
+from syncline.runtime.waiting import pause
+from syncline.state.leases import Lease, Leases
+
+log = structlog.get_logger()
+
+FAREWELL = 10.0
+"""Seconds that a page in flight gets at shutdown before it is dropped; the next holder reads it again."""
+
+Read = Callable[[Lease, asyncio.Event], Awaitable[None]]
+"""Reads one object until the event is set."""
+
+
+def fair_share(objects: int, replicas: int) -> int:
+    """The most that one replica holds: rounded up, so that together they hold all."""
+    return -(-objects // replicas)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    stop: asyncio.Event
+    task: asyncio.Task[None]
+
+
+class Rota:
+    """Runs `read` for every lease that this replica holds."""
+
+    def __init__(self, leases: Leases, kinds: Collection[Object], read: Read, *, beat: Callable[[int], None]) -> None:
+        self._leases = leases
+        self._kinds = kinds
+        self._read = read
+        self._beat = beat
+        self._works: dict[Lease, Work] = {}
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Renews at a third of the leases' time, calling `beat` with how many are held. Returns after `stop`."""
+        try:
+            while not stop.is_set():
+                try:
+                    await self.round()
+                except Transient as error:
+                    log.warning("waiting for the state database", why=str(error))
+                self._beat(len(self._works))
+                await pause(self._leases.seconds / 3, stop)
+        finally:
+            await self._end()
+
+    async def round(self) -> None:
+        """Look once at who is alive and what is held; start, stop and take accordingly."""
+        alive = await self._leases.beat()
+        held = await self._leases.renew()
+        for lease, work in self._works.items():
+            if lease not in held:
+                work.stop.set()
+        share = fair_share(len(self._kinds), alive)
+        # A worker that is about to stop still reads, so it counts until it has given its lease back.
+        for lease in sorted(self._works)[share:]:
+            self._works[lease].stop.set()
+        idle = sorted(lease for lease in held if lease not in self._works)
+        for lease in idle:
+            # Ours from before a restart under the same name.
+            if len(self._works) < share and lease.kind in self._kinds:
+                self._start(lease)
+            else:
+                await self._leases.release(lease)
+        if (room := share - len(self._works)) > 0:
+            for lease in await self._leases.take(self._kinds, room):
+                self._start(lease)
+
+    def _start(self, lease: Lease) -> None:
+        stop = asyncio.Event()
+        self._works[lease] = Work(stop, asyncio.create_task(self._work(lease, stop), name=f"read {lease.kind}"))
+
+    async def _work(self, lease: Lease, stop: asyncio.Event) -> None:
+        try:
+            await self._read(lease, stop)
+            await self._leases.release(lease)
+        except Transient as error:
+            log.warning("not released: the lease runs out by itself", object=str(lease.kind), why=str(error))
+        finally:
+            del self._works[lease]
+
+    async def _end(self) -> None:
+        tasks = [work.task for work in self._works.values()]
+        for work in self._works.values():
+            work.stop.set()
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=FAREWELL)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        try:
+            await self._leases.leave()
+        except Transient as error:
+            log.warning("not signed off: the others notice by the clock", why=str(error))

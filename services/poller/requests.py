@@ -1,0 +1,81 @@
+"""Answers the mapper's requests: reads the records that children wait for, and publishes them as changes.
+
+Needs no lease: what is read here is final for its version, so it cannot overtake a newer change of the same record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+import structlog
+
+from services.poller.events import dead_letter, messages
+from services.poller.metrics import Metrics
+from services.poller.ports import Publishes
+from services.poller.sources import Source
+from syncline.contracts.deadletter import DeadLetter
+from syncline.contracts.errors import Fatal, Malformed, RecordRejected
+from syncline.contracts.ref import Object, Ref
+from syncline.contracts.request import Request
+from syncline.contracts.topics import Names
+from syncline.runtime.consume import Record
+from syncline.runtime.kafka import Message
+
+log = structlog.get_logger()
+
+
+class Requests:
+    """`handle` is what `consume` calls with each pass."""
+
+    def __init__(self, sources: Mapping[Object, Source], publisher: Publishes, names: Names, metrics: Metrics) -> None:
+        self._sources = sources
+        self._publisher = publisher
+        self._names = names
+        self._metrics = metrics
+
+    async def handle(self, records: Sequence[Record]) -> None:
+        """Each object's records are read in one call, each record once. Raises Transient: run the pass again."""
+        letters: list[Message] = []
+        wanted: dict[Object, dict[str, Record]] = {}
+        for record in records:
+            try:
+                ref = Request.decode(record.value).ref
+                if ref.kind not in self._sources:
+                    raise Malformed(f"no pipeline reads {ref.kind}", fields=("ref",))
+                wanted.setdefault(ref.kind, {}).setdefault(ref.id, record)
+            except RecordRejected as error:
+                letters.append(self._letter(error, record, None))
+        answers = await asyncio.gather(*(self._answer(kind, asked) for kind, asked in wanted.items()))
+        await self._publisher.publish([*letters, *(message for answer in answers for message in answer)])
+
+    async def _answer(self, kind: Object, asked: Mapping[str, Record]) -> list[Message]:
+        count = self._metrics.requests
+        try:
+            found = await self._sources[kind].fetch(list(asked))
+        except Fatal as error:
+            log.error("cannot be read", object=str(kind), why=str(error), records=len(asked))
+            count.labels(*kind, "failed").inc(len(asked))
+            refused = RecordRejected(
+                str(error),
+                code="CANNOT_BE_READ",
+                remedy="Put right what the message says, then publish the request again.",
+            )
+            return [self._letter(refused, record, Ref(*kind, name)) for name, record in asked.items()]
+        count.labels(*kind, "found").inc(len(asked) - len(found.missing))
+        count.labels(*kind, "missing").inc(len(found.missing))
+        log.info("answered", object=str(kind), asked=len(asked), missing=len(found.missing))
+        missing = RecordRejected(
+            f"{kind} has no such record, or it is deleted",
+            code="PARENT_NOT_FOUND",
+            remedy="Restore the record, or give the records that name it another parent; they are held until then.",
+        )
+        letters = [self._letter(missing, asked[name], Ref(*kind, name)) for name in found.missing]
+        return [*messages(found.changes, self._names), *letters]
+
+    def _letter(self, error: RecordRejected, record: Record, ref: Ref | None) -> Message:
+        position = f"{record.topic}/{record.partition}/{record.offset}"
+        letter = DeadLetter.of(
+            error, stage="poller", position=position, input=record.value, ref=str(ref) if ref else None
+        )
+        return dead_letter(letter, self._names)

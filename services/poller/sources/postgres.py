@@ -1,0 +1,257 @@
+"""The hub as a source: the rows behind its change log, each page read in one snapshot."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from services.poller.sources import Fetched, Page, Position
+from services.poller.waiting import until
+from syncline.contracts.change import Change, Op
+from syncline.contracts.errors import Fatal, Transient
+from syncline.contracts.ref import Fields, Object, Ref
+from syncline.hub import capture
+from syncline.hub.capture import NEVER_LOGGED, Version
+from syncline.hub.records import Query, record_query
+from syncline.hub.tables import HubObject, describe
+from syncline.runtime.backoff import delays
+from syncline.runtime.postgres import errors
+from syncline.runtime.waiting import pause
+
+log = structlog.get_logger()
+
+RETENTION = 7 * 86_400.0
+"""Seconds that superseded rows of the change log are kept, for people who look into it."""
+PRUNE_EVERY = 3_600.0
+
+
+class PostgresSource:
+    """The position is {"xid", "seq"} of the last log row that was read; while the first snapshot is under way, also
+    "key", the last record of it (None before the first)."""
+
+    def __init__(
+        self,
+        kind: Object,
+        pool: Any,
+        described: HubObject,
+        fields: Iterable[str],
+        *,
+        instance: str,
+        interval: float,
+        touched: asyncio.Event,
+        most: int = 2_000,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.kind = kind
+        self.interval = interval
+        self._pool = pool
+        self._described = described
+        self._fields = sorted(fields)
+        self._known: Query | None = None
+        self._instance = instance
+        self._touched = touched
+        self._most = most
+        self._clock = clock
+        self._pruned = clock()
+
+    async def pages(self, position: Position | None) -> AsyncGenerator[Page, None]:
+        """Raises Fatal when the position is of another database."""
+        query = await self._query()
+        async with self._snapshot() as connection:
+            horizon, newest = await capture.horizon(connection)
+        if position is None:
+            # Whatever is uncommitted now stays out of the snapshot, and is found in the log from here on.
+            position = {"xid": horizon, "seq": 0, "key": None}
+        elif int(position["xid"]) > int(newest):
+            raise Fatal(
+                f"{self.kind} was read up to transaction {position['xid']}, but the database is only at {newest}: it "
+                f"was restored or replaced. Delete the row of {self.kind} in syncline.cursors to read it all again"
+            )
+        while page := await self._next(query, position):
+            yield page
+            position = page.position
+        if self._clock() - self._pruned > PRUNE_EVERY:
+            self._pruned = self._clock()
+            await capture.prune(self._pool, self.kind.name, position["xid"], RETENTION)
+
+    async def fetch(self, ids: Collection[str]) -> Fetched:
+        query = await self._query()
+        keys = {asked: _canonical(asked, query.key_type) for asked in ids}
+        wanted = [key for key in keys.values() if key is not None]
+        async with self._snapshot() as connection:
+            records = await _records(connection, query, wanted)
+            versions = await capture.versions(connection, self.kind.name, list(records))
+        changes = [
+            self._change(key, version, fields, "snapshot")
+            for key, fields in records.items()
+            if (version := versions.get(key, NEVER_LOGGED)).settled
+        ]
+        return Fetched(changes, [asked for asked, key in keys.items() if key not in records])
+
+    async def wait(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._touched.wait(), seconds)
+        except TimeoutError:
+            return
+        finally:
+            self._touched.clear()
+
+    async def _query(self) -> Query:
+        """Asked of the database at first use and after trouble, so that one that is down delays only its own objects
+        and one that was put right needs no restart."""
+        if self._known is None:
+            await capture.check_installed(self._pool, {self.kind.name: self._described})
+            self._known = record_query(self._described, await describe(self._pool, self._described), self._fields)
+        return self._known
+
+    async def _next(self, query: Query, position: Position) -> Page | None:
+        following = self._next_of_all if "key" in position else self._next_of_log
+        return await following(query, position)
+
+    async def _next_of_all(self, query: Query, position: Position) -> Page:
+        key, after = query.key, position["key"]
+        bound = f"WHERE {key} > $1::text::{query.key_type}" if after is not None else "WHERE $1::text IS NULL"
+        async with self._snapshot() as connection:
+            rows = await connection.fetch(
+                f"{query.select} {bound} ORDER BY {key} LIMIT {self._most}",
+                after,
+            )
+            records = _read(query, rows)
+            versions = await capture.versions(connection, self.kind.name, list(records))
+        changes = [
+            self._change(key, versions.get(key, NEVER_LOGGED), fields, "snapshot") for key, fields in records.items()
+        ]
+        rest = {"xid": position["xid"], "seq": position["seq"]}
+        return Page(changes, {**rest, "key": rows[-1][0]} if len(rows) == self._most else rest)
+
+    async def _next_of_log(self, query: Query, position: Position) -> Page | None:
+        async with self._snapshot() as connection:
+            found = await capture.logged(connection, self.kind.name, position["xid"], position["seq"], self._most)
+            if not found:
+                return None
+            # In the order of seq a parent comes before the children that were made after it.
+            keys = list(dict.fromkeys(each.key for each in sorted(found)))
+            records = await _records(connection, query, keys)
+            versions = await capture.versions(connection, self.kind.name, keys)
+        changes = [
+            self._change(key, versions[key], records[key], "update")
+            if key in records
+            else self._change(key, versions[key], {}, "delete")
+            for key in keys
+        ]
+        return Page(changes, {"xid": found[-1].xid, "seq": found[-1].seq})
+
+    @asynccontextmanager
+    async def _snapshot(self) -> AsyncGenerator[Any, None]:
+        """Rows and versions are of one moment: a version must never be newer than the row that carries it."""
+        try:
+            with errors(f"reading {self.kind}"):
+                async with (
+                    self._pool.acquire() as connection,
+                    connection.transaction(isolation="repeatable_read", readonly=True),
+                ):
+                    yield connection
+        except Fatal:
+            self._known = None
+            raise
+
+    def _change(self, key: str, version: Version, fields: Fields, op: Op) -> Change:
+        return Change(
+            ref=Ref(*self.kind, key),
+            instance=self._instance,
+            op=op,
+            version=version.text,
+            time=version.time,
+            fields=fields,
+            origin=version.origin,
+        )
+
+
+async def _records(connection: Any, query: Query, keys: Sequence[str]) -> dict[str, Fields]:
+    condition = f"WHERE {query.key} = ANY($1::text[]::{query.key_type}[])"
+    return _read(query, await connection.fetch(f"{query.select} {condition}", keys))
+
+
+def _read(query: Query, rows: Sequence[Any]) -> dict[str, Fields]:
+    return {row[0]: dict(zip(query.fields, tuple(row)[1:], strict=True)) for row in rows}
+
+
+def _canonical(id: str, key_type: str) -> str | None:  # noqa: A002
+    """The key as the database prints it; None when no key of that type can look like this."""
+    try:
+        if key_type == "uuid":
+            return str(UUID(id))
+        if key_type in {"smallint", "integer", "bigint"}:
+            bits = {"smallint": 16, "integer": 32, "bigint": 64}[key_type]
+            return str(int(id)) if -(2 ** (bits - 1)) <= int(id) < 2 ** (bits - 1) else None
+    except ValueError:
+        return None
+    return id
+
+
+@asynccontextmanager
+async def open_pool(url: str, *, size: int) -> AsyncGenerator[Any, None]:
+    """Connects at first use, so that a database that is down delays nobody else. Raises Fatal for a malformed URL."""
+    try:
+        pool = asyncpg.create_pool(
+            url, min_size=0, max_size=size, server_settings={"application_name": "syncline-poller"}
+        )
+    except ValueError:
+        raise Fatal("the url of a postgres system cannot be read: postgresql://user:password@host:port/name") from None
+    async with pool:
+        yield pool
+
+
+class Notifications:
+    """One LISTEN for all objects of a database: sets an object's event when a statement touched it.
+
+    They only shorten the wait: what is lost with a connection is found by the next look at the log.
+    """
+
+    def __init__(self, pool: Any, names: Collection[str]) -> None:
+        self._pool = pool
+        self.touched = {name: asyncio.Event() for name in names}
+
+    async def listen(self, stop: asyncio.Event, rng: random.Random) -> None:
+        """Connects again whenever the connection is lost."""
+        waits = delays(rng)
+        while not stop.is_set():
+            try:
+                await self._listen_once(stop)
+            except Transient as error:
+                wait = next(waits)
+                log.warning("not woken by the database, only by the clock", why=str(error), seconds=round(wait, 1))
+                await pause(wait, stop)
+            else:
+                waits = delays(rng)
+
+    async def _listen_once(self, stop: asyncio.Event) -> None:
+        lost = asyncio.Event()
+
+        def on_loss(_: Any) -> None:
+            lost.set()
+
+        with errors("listening for changes"):
+            async with self._pool.acquire() as connection:
+                connection.add_termination_listener(on_loss)
+                await connection.add_listener(capture.CHANNEL, self._on_touch)
+                try:
+                    for event in self.touched.values():
+                        event.set()
+                    await until(stop, lost.wait())
+                finally:
+                    connection.remove_termination_listener(on_loss)
+                    if not connection.is_closed():
+                        await connection.remove_listener(capture.CHANNEL, self._on_touch)
+
+    def _on_touch(self, _: Any, __: int, ___: str, name: str) -> None:
+        if name in self.touched:
+            self.touched[name].set()
