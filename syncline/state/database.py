@@ -31,7 +31,8 @@ async def connect(url: str, *, application: str, size: int = 4) -> AsyncIterator
             url, min_size=1, max_size=size, init=_json, server_settings={"application_name": application}
         )
     except REFUSED as error:
-        raise Fatal(f"PostgreSQL refused the connection: {error}; check SYNCLINE_DATABASE_URL") from None
+        where = "SYNCLINE_DATABASE_URL, or the url in pipelines.yaml"
+        raise Fatal(f"PostgreSQL refused the connection: {error}; check {where}") from None
     except UNREACHABLE as error:
         raise Transient(f"PostgreSQL cannot be reached: {type(error).__name__}: {error}") from None
     except ValueError:

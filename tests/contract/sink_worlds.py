@@ -153,7 +153,7 @@ class People:
         return [outcome for outcome in outcomes if isinstance(outcome, Saved)]
 
     async def add(self, **values: Value) -> str:
-        return (await self.saved(self.create(**values)))[0].id
+        return (await self.saved(self.create(None, **values)))[0].id
 
     async def read(self, *ids: str) -> dict[str, Fields]:
         found = await self.world.sink.read(self.world.name, ids, list(self.world.names.values()))

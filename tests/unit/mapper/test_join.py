@@ -26,7 +26,7 @@ from syncline.contracts.result import Outcome, Result
 from syncline.contracts.topics import Names
 
 NAMES = Names("t")
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "systems": {
         "sf": {
             "kind": "salesforce",

@@ -1,0 +1,29 @@
+"""What the engine tells about itself: plain attributes that a metrics or health endpoint reads whenever it likes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Progress:
+    """Counters only grow. Partitions are (topic, number)."""
+
+    records: Counter[str] = field(default_factory=Counter)
+    """Inputs whose effects are safe, by hop."""
+    batches: Counter[str] = field(default_factory=Counter)
+    """By hop."""
+    outputs: Counter[str] = field(default_factory=Counter)
+    """By hop; counted when the broker has them."""
+    restored: int = 0
+    """Changelog records read back into the tables."""
+    rebalances: int = 0
+    recovering: bool = True
+    """True from the loss of an assignment until the tables of the next one are restored."""
+    assigned: frozenset[tuple[str, int]] = frozenset()
+    """Input partitions that this process serves now."""
+    lag: dict[tuple[str, int], int] = field(default_factory=dict)
+    """Records behind the end of each assigned partition, as of its last fetch."""
+    moved_at: dict[tuple[str, int], float] = field(default_factory=dict)
+    """Monotonic seconds when a batch of the partition was last done, or when the partition was assigned."""

@@ -1,0 +1,38 @@
+"""What the engine needs to know of its surroundings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from syncline.contracts.topics import MESSAGE_BYTES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    """Times are in seconds, sizes in bytes."""
+
+    kafka: str
+    """Bootstrap servers, host:port separated by commas."""
+    app_id: str
+    """The consumer group, and the start of the changelogs' names."""
+    partitions: int
+    """Of every topic and changelog of every hop."""
+    state_dir: Path
+    """Where RocksDB lives while the process does. Belongs to this process alone; emptied at start."""
+    instance: str = "mapper"
+    """This process's name in the brokers' logs and in descriptions of the group."""
+    session_timeout: float = 12.0
+    """Until the group gives a dead process's partitions to others."""
+    rebalance_timeout: float = 60.0
+    """How long the group waits for a member to give its partitions up."""
+    delivery_timeout: float = 20.0
+    """Until an unacknowledged batch counts as failed. A batch of inputs needs two deliveries, one after the other, and
+    both must fit into `rebalance_timeout`."""
+    recovery_timeout: float = 60.0
+    """Without a single changelog record while some are missing, recovery counts as stuck."""
+    commit_interval: float = 1.0
+    batch_records: int = 5_000
+    """Most records that one pass takes, over all partitions. The event loop is held while a pass computes."""
+    max_request_size: int = MESSAGE_BYTES
+    """The largest record; the brokers' and topics' own limits must not be lower."""

@@ -1,0 +1,241 @@
+"""The order in which a batch becomes safe, and what is left undone when a step fails."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import pytest
+from aiokafka.errors import KafkaTimeoutError, RequestTimedOutError
+from aiokafka.structs import RecordMetadata, TopicPartition
+
+from services.mapper.engine import Effects, Hop, Input, Output, Reader
+from services.mapper.engine.batch import Batch, Processor, rounds
+from services.mapper.engine.progress import Progress
+from syncline.contracts.errors import Fatal, Transient
+from syncline.runtime.kafka import partition_of
+
+
+class Builder:
+    """Takes two records, so that batches fill up."""
+
+    def __init__(self) -> None:
+        self.records: list[tuple[bytes | None, bytes | None]] = []
+
+    def append(self, *, key: bytes | None, value: bytes | None, timestamp: None) -> object | None:
+        if len(self.records) == 2:
+            return None
+        self.records.append((key, value))
+        return object()
+
+    def record_count(self) -> int:
+        return len(self.records)
+
+    def close(self) -> None: ...
+
+
+class Producer:
+    """Notes when each batch was acknowledged; `failing` is a topic that takes nothing."""
+
+    def __init__(self, steps: list[str], failing: str = "") -> None:
+        self.steps, self.failing = steps, failing
+        self.sent: dict[tuple[str, int], list[tuple[bytes | None, bytes | None]]] = {}
+
+    def create_batch(self) -> Builder:
+        return Builder()
+
+    async def send_batch(self, batch: Builder, topic: str, *, partition: int) -> Awaitable[RecordMetadata]:
+        log = self.sent.setdefault((topic, partition), [])
+        base = len(log)
+        log.extend(batch.records)
+        return asyncio.ensure_future(self._acknowledge(topic, partition, base))
+
+    async def _acknowledge(self, topic: str, partition: int, base: int) -> RecordMetadata:
+        for _ in range(5):  # later than anything that does not wait for it
+            await asyncio.sleep(0)
+        if topic == self.failing:
+            raise RequestTimedOutError
+        self.steps.append(f"{topic}-{partition} acknowledged")
+        return RecordMetadata(topic, partition, TopicPartition(topic, partition), base, 0, 0, 0)
+
+    async def partitions_for(self, topic: str) -> set[int]:
+        if topic == "unknown":
+            raise KafkaTimeoutError
+        return set(range(3))
+
+
+class Stores:
+    def __init__(self, steps: list[str]) -> None:
+        self.steps = steps
+        self.written: dict[tuple[str, int], tuple[dict[bytes, bytes | None], int]] = {}
+
+    def reader(self, partition: int) -> Reader:
+        return self
+
+    def get(self, table: str, key: bytes) -> bytes | None:
+        return None
+
+    def scan(self, table: str, prefix: bytes) -> list[tuple[bytes, bytes]]:
+        return []
+
+    def write(self, table: str, partition: int, changes: Mapping[bytes, bytes | None], offset: int) -> None:
+        self.steps.append(f"{table}-{partition} stored")
+        self.written[table, partition] = (dict(changes), offset)
+
+
+class Rig:
+    def __init__(self, failing: str = "", owned: Sequence[bool] = (True, True, True)) -> None:
+        self.steps: list[str] = []
+        self.producer = Producer(self.steps, failing)
+        self.stores = Stores(self.steps)
+        self.progress = Progress()
+        self._owned = iter(owned)
+        self.processor = Processor(
+            lambda: self.producer, self.stores, {"t": "log-t", "u": "log-u"}, self.progress, record_limit=100
+        )
+
+    async def handle(self, *batches: Batch) -> bool:
+        async def owned() -> bool:
+            self.steps.append("asked")
+            return next(self._owned)
+
+        return await self.processor.handle(batches, owned)
+
+
+def batch(effects: Callable[[], Effects], partition: int = 0, tables: tuple[str, ...] = ("t", "u")) -> Batch:
+    inputs = [Input("in", partition, offset, b"k", b"v", 0) for offset in (7, 8, 9)]
+    return Batch(Hop("hop", ("in",), tables, lambda inputs, stored: effects()), partition, inputs)
+
+
+def plain() -> Effects:
+    return Effects({"t": {b"k": b"1", b"gone": None}, "u": {}}, [Output("out", b"k", b"v", 1)])
+
+
+async def test_outputs_then_changelogs_then_tables() -> None:
+    rig = Rig()
+    assert await rig.handle(batch(plain))
+    assert rig.steps == [
+        "asked",
+        "out-1 acknowledged",
+        "asked",
+        "log-t-0 acknowledged",
+        "asked",
+        "t-0 stored",
+    ]
+    assert rig.producer.sent["log-t", 0] == [(b"k", b"1"), (b"gone", None)]
+    assert rig.stores.written == {("t", 0): ({b"k": b"1", b"gone": None}, 0)}
+    assert (rig.progress.records["hop"], rig.progress.batches["hop"], rig.progress.outputs["hop"]) == (3, 1, 1)
+
+
+async def test_partitions_are_handled_side_by_side_and_each_has_its_changelog_partition() -> None:
+    rig = Rig()
+    assert await rig.handle(batch(plain, 0), batch(plain, 2))
+    assert rig.steps[:3] == ["asked", "out-1 acknowledged", "asked"]
+    assert {"log-t-0 acknowledged", "log-t-2 acknowledged"} == set(rig.steps[3:5])
+    assert set(rig.steps[6:]) == {"t-0 stored", "t-2 stored"}
+
+
+@pytest.mark.parametrize("failing", ["out", "log-t"])
+async def test_a_failed_delivery_leaves_the_tables_alone(failing: str) -> None:
+    rig = Rig(failing)
+    with pytest.raises(Transient, match=f"{failing}-"):
+        await rig.handle(batch(plain))
+    assert rig.stores.written == {}
+    assert rig.progress.records["hop"] == 0
+    if failing == "out":
+        assert ("log-t", 0) not in rig.producer.sent
+
+
+async def test_partitions_lost_while_the_hop_ran_send_nothing() -> None:
+    rig = Rig(owned=[False])
+    assert not await rig.handle(batch(plain))
+    assert rig.producer.sent == {}
+    assert rig.stores.written == {}
+
+
+async def test_partitions_lost_before_the_changelog_leave_it_alone() -> None:
+    rig = Rig(owned=[True, False])
+    assert not await rig.handle(batch(plain))
+    assert rig.producer.sent.keys() == {("out", 1)}
+    assert rig.stores.written == {}
+
+
+async def test_partitions_lost_during_the_changelog_leave_the_tables_alone() -> None:
+    rig = Rig(owned=[True, True, False])
+    assert not await rig.handle(batch(plain))
+    assert rig.stores.written == {}
+
+
+async def test_a_hop_that_raises_is_named_with_its_records() -> None:
+    def bug() -> Effects:
+        raise ZeroDivisionError
+
+    rig = Rig()
+    with pytest.raises(Fatal, match="hop hop, in-2, offsets 7 to 9: ZeroDivisionError"):
+        await rig.handle(batch(bug, 2))
+    assert rig.steps == []
+
+
+async def test_a_hop_writes_to_its_own_tables_only() -> None:
+    rig = Rig()
+    with pytest.raises(Fatal, match="changed u"):
+        await rig.handle(batch(lambda: Effects({"u": {b"k": b"v"}}), tables=("t",)))
+    assert rig.steps == []
+
+
+async def test_an_output_over_the_limit_is_named() -> None:
+    rig = Rig()
+    with pytest.raises(Fatal, match="101 bytes for out"):
+        await rig.handle(batch(lambda: Effects({}, [Output("out", b"k", b"v" * 100)])))
+    assert rig.producer.sent == {}
+
+
+async def test_an_output_without_partition_goes_where_its_key_says() -> None:
+    rig = Rig()
+    keys = [b"a", b"b", b"c", b"d"]
+    assert await rig.handle(batch(lambda: Effects({}, [Output("out", key, b"v") for key in keys])))
+    for key in keys:
+        assert (key, b"v") in rig.producer.sent["out", partition_of(key, 3)]
+
+
+async def test_a_topic_that_does_not_exist_fails_the_batch() -> None:
+    with pytest.raises(Transient, match="unknown"):
+        await Rig().handle(batch(lambda: Effects({}, [Output("unknown", b"k", b"v")])))
+
+
+async def test_outputs_of_a_target_keep_their_order_over_several_batches() -> None:
+    rig = Rig()
+    outputs = [Output("out", b"k", b"%d" % number, 0) for number in range(7)]
+    assert await rig.handle(batch(lambda: Effects({"t": {b"%d" % n: b"" for n in range(5)}}, outputs)))
+    assert [value for _, value in rig.producer.sent["out", 0]] == [b"%d" % number for number in range(7)]
+    assert rig.stores.written["t", 0][1] == 4  # the last of the changelog's batches begins there: 2 + 2 + 1 records
+
+
+def test_rounds_have_one_batch_a_partition_number_and_lose_none() -> None:
+    def on(topic: str, partition: int) -> Batch:
+        return Batch(Hop(topic, (topic,), (), _no_effects), partition, [Input(topic, partition, 0, None, None, 0)])
+
+    fetched = [on("a", 0), on("a", 1), on("b", 0), on("c", 0), on("b", 2)]
+    found = list(rounds(fetched))
+    assert [[(one.hop.name, one.partition) for one in together] for together in found] == [
+        [("a", 0), ("a", 1), ("b", 2)],
+        [("b", 0)],
+        [("c", 0)],
+    ]
+
+
+def _no_effects(inputs: Sequence[Input], stored: Reader) -> Effects:
+    return Effects()
+
+
+def test_aiokafkas_records_are_inputs() -> None:
+    """The engine hands them to hops as they are."""
+    from dataclasses import fields
+
+    from aiokafka import ConsumerRecord
+
+    record: Any = ConsumerRecord("t", 1, 2, 3, 0, b"k", b"v", None, 1, 1, (("h", b"x"),))
+    assert Input(**{field.name: getattr(record, field.name) for field in fields(Input)}) == Input(
+        "t", 1, 2, b"k", b"v", 3, (("h", b"x"),)
+    )

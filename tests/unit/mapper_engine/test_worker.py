@@ -1,0 +1,41 @@
+"""What an engine refuses before it asks a broker."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from services.mapper.engine import Effects, Hop, Input, Reader, faust_seam
+from services.mapper.engine.settings import EngineSettings
+from services.mapper.engine.worker import Engine
+from syncline.contracts.errors import Fatal
+
+
+def nothing(batch: Sequence[Input], stored: Reader) -> Effects:
+    return Effects()
+
+
+def settings(state_dir: Path) -> EngineSettings:
+    return EngineSettings(kafka="127.0.0.1:1", app_id="app", partitions=1, state_dir=state_dir)
+
+
+def test_two_hops_cannot_read_one_topic(tmp_path: Path) -> None:
+    with pytest.raises(Fatal, match="topic t is read by hop a and by hop b"):
+        Engine(settings(tmp_path), [Hop("a", ("t",), (), nothing), Hop("b", ("s", "t"), (), nothing)])
+
+
+async def test_other_versions_than_those_known_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(faust_seam.VERSIONS, "aiokafka", "0.13.0")
+    found = importlib.metadata.version("aiokafka")
+    with pytest.raises(Fatal, match=f"aiokafka {found} is installed where the mapper needs exactly 0.13.0"):
+        await Engine(settings(tmp_path), []).run(asyncio.Event())
+
+
+def test_the_batches_of_a_rebalance_fit_into_its_time(tmp_path: Path) -> None:
+    """Else a worker whose broker is slow would be thrown out of the group in the middle of a batch."""
+    given = settings(tmp_path)
+    assert 2 * given.delivery_timeout < 0.9 * given.rebalance_timeout
