@@ -84,9 +84,8 @@ class Join:
         if (held := view.get(HELD, slot)) is not None and _version(held) > mapped.command.version:
             return
         self.counts["held"] += held is None
-        view.put(
-            HELD, slot, orjson.dumps({"at": now, "version": mapped.command.version, "mapped": mapped.encode().decode()})
-        )
+        row = {"at": now, "version": mapped.command.version, "mapped": orjson.Fragment(mapped.encode())}
+        view.put(HELD, slot, orjson.dumps(row))
         asks = wait.field is not None and wait.on.id != "-"
         if asks and view.get(HELD, wait.held) is None:
             view.put(HELD, wait.held, orjson.dumps({"asked": now}))
@@ -122,7 +121,7 @@ class Join:
                 released.append((held["version"], held["mapped"]))
         released.sort(key=lambda each: each[0])
         for _, mapped in released:
-            self._go_on(Mapped.decode(mapped.encode()), target, outputs)
+            self._go_on(Mapped.read(mapped), target, outputs)
         self.counts["released"] += len(released)
 
 

@@ -71,7 +71,11 @@ class Mapped:
     @classmethod
     def decode(cls, raw: bytes | None) -> Mapped:
         """Raises Malformed."""
-        document: dict[str, Any] = codec.decode(raw)
+        return cls.read(codec.decode(raw))
+
+    @classmethod
+    def read(cls, document: dict[str, Any]) -> Mapped:
+        """Raises Malformed."""
         return cls(
             command=Command.read(codec.take(document, "command", dict)),
             waits=tuple(_wait(*wait) for wait in codec.take(document, "waits", list)),

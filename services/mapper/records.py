@@ -23,7 +23,7 @@ from syncline.contracts.errors import Malformed, RecordRejected
 from syncline.contracts.ref import Fields, Object, Ref
 from syncline.contracts.request import Request
 from syncline.contracts.result import Result
-from syncline.contracts.topics import Names
+from syncline.contracts.topics import EVENT_BYTES, Names
 
 RECORDS = "records"
 
@@ -93,6 +93,17 @@ def _source_of(parents: Pipeline, children: Pipeline) -> Object:
     return parents.from_ if parents.from_.system == children.from_.system else parents.to
 
 
+def _change(record: Input) -> Change:
+    """Raises RecordRejected: a command holds the record about three times, and must still fit into a message."""
+    if record.value is not None and len(record.value) > EVENT_BYTES:
+        raise RecordRejected(
+            f"a change event of {len(record.value)} bytes is over the limit of {EVENT_BYTES}",
+            code="EVENT_TOO_LARGE",
+            remedy="Send only the fields that the pipelines read.",
+        )
+    return Change.decode(record.value)
+
+
 class Records:
     """The hop: `run` is what the engine calls. counts tells what became of the changes, for metrics."""
 
@@ -107,7 +118,7 @@ class Records:
         view, outputs = View(stored), list[Output]()
         for record in batch:
             try:
-                change = Change.decode(record.value)
+                change = _change(record)
                 if change.ref.kind not in self._routes:
                     raise Malformed(f"no pipeline reads {change.ref.kind}", fields=("source",))
                 self._apply(change, view, outputs)

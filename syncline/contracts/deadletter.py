@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 from syncline.contracts import codec
 from syncline.contracts.errors import RecordRejected
+from syncline.contracts.topics import EVENT_BYTES
 
 Stage = Literal["poller", "mapper", "writer"]
 STAGES = frozenset(get_args(Stage))
@@ -48,7 +49,7 @@ class DeadLetter:
             position=position,
             ref=ref,
             pipeline=pipeline,
-            input=input,
+            input=input if input is not None and len(input) <= EVENT_BYTES else None,
         )
 
     @property

@@ -272,6 +272,14 @@ def test_what_cannot_be_read_is_a_dead_letter_and_its_neighbours_go_on() -> None
     assert len(mapper.commands) == 1
 
 
+def test_an_event_that_is_too_large_is_a_dead_letter_without_its_bytes() -> None:
+    mapper = Mapper(config())
+    mapper.change(account("A", Name="x" * 2_000_000), account("B"))
+    mapper.drain()
+    assert [(letter.code, letter.input) for letter in mapper.letters] == [("EVENT_TOO_LARGE", None)]
+    assert [command.source.id for command in mapper.commands] == ["B"]
+
+
 ACCOUNTS, CONTACTS = ["A", "B", "D"], ["c", "d", "e", "f"]
 edits = st.lists(
     st.one_of(
