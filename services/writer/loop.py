@@ -17,6 +17,7 @@ from syncline.contracts.command import Command
 from syncline.contracts.deadletter import DeadLetter
 from syncline.contracts.errors import Fatal, RecordRejected, Transient
 from syncline.contracts.link import Link
+from syncline.contracts.ref import Fields, Ref
 from syncline.contracts.result import Result
 from syncline.contracts.topics import Names
 from syncline.runtime.consume import Record
@@ -30,8 +31,9 @@ ROUNDS = 5
 
 @dataclass
 class Pass:
-    """What a pass has come to so far; published as one batch at its end."""
+    """What a pass has come to so far; published as one batch at its end. asked: see `plan.asked`."""
 
+    asked: dict[tuple[str, Ref], list[Fields]] = field(default_factory=dict)
     results: list[Result] = field(default_factory=list)
     letters: list[DeadLetter] = field(default_factory=list)
     again: list[Command] = field(default_factory=list)
@@ -79,6 +81,7 @@ class Writer:
                 position = f"{record.topic}/{record.partition}/{record.offset}"
                 passed.letters.append(DeadLetter.of(error, stage="writer", position=position, input=record.value))
         for (system, name), commands in groups.items():
+            passed.asked |= plan.asked(commands)
             await self._write(self._sinks[system], name, plan.newest(commands), passed)
         await self._publish(passed)
 
@@ -148,7 +151,8 @@ class Writer:
                 if isinstance(record, RecordRejected):
                     self._reject(command, record, passed)
                 else:
-                    steps.append(plan.patched(command, None, record) if record else plan.created(command))
+                    asked = passed.asked[command.pipeline, command.source]
+                    steps.append(plan.patched(command, None, record, asked) if record else plan.created(command))
         return steps
 
     async def _record(self, steps: Sequence[Step], saved: Mapping[int, Saved], passed: Pass) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from services.writer.merge import Clash, bears_mark, changed, merge
+from services.writer.merge import Clash, bears_mark, changed, merge, same
 from services.writer.sinks import Present, Saved, Write
 from syncline.contracts.command import Command
 from syncline.contracts.conflict import Conflict
@@ -26,6 +26,15 @@ def newest(commands: Iterable[Command]) -> list[Command]:
     for command in commands:
         groups.setdefault((command.pipeline, command.source), []).append(command)
     return [_fold(group) for group in groups.values()]
+
+
+def asked(commands: Iterable[Command]) -> dict[tuple[str, Ref], list[Fields]]:
+    """By pipeline and record, all that the commands of a pass ask for, those included that `newest` leaves out: one of
+    them may have made the target record before the writer was killed and these commands came again."""
+    found: dict[tuple[str, Ref], list[Fields]] = {}
+    for command in commands:
+        found.setdefault((command.pipeline, command.source), []).append(command.fields)
+    return found
 
 
 def _fold(group: Sequence[Command]) -> Command:
@@ -78,9 +87,22 @@ def news(command: Command, link: Link) -> Fields | str:
     return changed(command, link.source.known, link.target.known)
 
 
-def patched(command: Command, link: Link | None, present: Present) -> Step:
-    """A record that exists: only what differs is sent, and a new link leaves its mark on the record."""
-    agreed = link.target.known if link else {}
+def patched(command: Command, link: Link | None, present: Present, asked: Sequence[Fields] = ()) -> Step:
+    """A record that exists: only what differs is sent, and a new link leaves its mark on the record.
+
+    asked: see `asked`. A record that bears our mark without a link was made just before the writer was killed; what it
+    holds of that is our own writing, and nobody's change that a newer value could be in conflict with.
+    """
+    if link:
+        agreed = link.target.known
+    elif bears_mark(command, present):
+        agreed = {
+            field: now
+            for field, now in present.values.items()
+            if any(field in fields and same(fields[field], now) for fields in asked)
+        }
+    else:
+        agreed = {}
     wanted = changed(command, link.source.known, agreed) if link else command.fields
     merged = merge(command, wanted, agreed, present)
     patch = dict(merged.patch)
