@@ -59,7 +59,7 @@ async def measure(stages: Sequence[str], records: int | None, say: Say) -> dict[
 
 
 def shown(figures: dict[str, Figures]) -> Table:
-    table = Table(caption="Ratios count; what is absolute belongs to this machine and this minute.")
+    table = Table(caption="Ratios count; the rest belongs to this machine and minute.")
     for heading in ("stage", "records", "records/s", "bare loop records/s", "ratio"):
         table.add_column(heading, justify="left" if heading == "stage" else "right")
     for name, found in figures.items():

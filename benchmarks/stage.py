@@ -26,8 +26,8 @@ from syncline.local.system import System
 from syncline.runtime.admin import create_topics
 from syncline.runtime.kafka import Message, publisher
 
-LOOK = 0.05
-"""Seconds between two looks at the outputs' ends."""
+LOOK = 0.02
+"""Seconds between two looks at the outputs' ends; looking takes a few hundredths of a core."""
 PATIENCE = 60.0
 """Seconds without any new output after which a stage counts as stuck."""
 

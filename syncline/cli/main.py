@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
-import os
 import random
 import sys
-from collections.abc import Coroutine
-from typing import Any
 
 import click
 import structlog
 from rich.console import Console
 from rich.live import Live
 
+from syncline.cli.conflicts import conflicts_commands
+from syncline.cli.explain import explain_command
+from syncline.cli.held import held_commands
+from syncline.cli.running import as_json, configured, run
 from syncline.config.checks import check as check_mapping
-from syncline.config.load import load
-from syncline.config.model import Config, PostgresSystem
-from syncline.config.settings import Settings
-from syncline.contracts.errors import SynclineError
+from syncline.config.model import PostgresSystem
 from syncline.contracts.topics import topics as all_topics
 from syncline.runtime.admin import create_topics
 from syncline.state.database import connect, migrate
-
-as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object for machines.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -65,7 +60,7 @@ def demo(as_json: bool) -> None:
             console.print(summary(report))
         return report.good
 
-    sys.exit(0 if _run(go()) else 1)
+    sys.exit(0 if run(go()) else 1)
 
 
 @cli.command()
@@ -81,7 +76,7 @@ def up(fill: bool) -> None:
         with run_dir(name="up") as folder:
             await keep_up(folder, say=console.print, fill=fill)
 
-    _run(go())
+    run(go())
 
 
 @cli.command(name="migrate")
@@ -90,7 +85,7 @@ def migrate_command() -> None:
     from syncline.hub.capture import install
 
     async def go() -> None:
-        settings, config = _configured()
+        settings, config = configured()
         async with connect(settings.database_url.get_secret_value(), application="syncline-migrate", size=1) as pool:
             applied = await migrate(pool)
             click.echo(f"state schema: {', '.join(applied) or 'up to date'}")
@@ -100,7 +95,7 @@ def migrate_command() -> None:
                     made = await install(pool, system.objects)
                     click.echo(f"change capture of {name}: {f'{len(made)} triggers' if made else 'up to date'}")
 
-    _run(go())
+    run(go())
 
 
 @cli.command()
@@ -108,14 +103,14 @@ def topics() -> None:
     """Create the topics that are missing; refuse those that do not fit."""
 
     async def go() -> None:
-        settings, config = _configured()
+        settings, config = configured()
         wanted = all_topics(settings.names, config.sources, config.targets)
         made = await create_topics(
             settings.kafka, wanted, partitions=settings.partitions, replication=settings.replication
         )
         click.echo(f"{len(wanted)} topics, {len(made)} new")
 
-    _run(go())
+    run(go())
 
 
 @cli.command()
@@ -125,7 +120,7 @@ def check(as_json: bool) -> None:
     from syncline.systems.catalogs import catalogs
 
     async def go() -> bool:
-        _, config = _configured()
+        _, config = configured()
         findings = check_mapping(config, await catalogs(config, rng=random.SystemRandom()))
         if as_json:
             told = [{"place": each.place, "what": each.what, "remedy": each.remedy} for each in findings]
@@ -136,21 +131,11 @@ def check(as_json: bool) -> None:
             click.echo("nothing to put right" if not findings else f"{len(findings)} to put right")
         return not findings
 
-    sys.exit(0 if _run(go()) else 1)
+    sys.exit(0 if run(go()) else 1)
 
 
-def _configured() -> tuple[Settings, Config]:
-    settings = Settings.read(os.environ)
-    return settings, load(settings.pipelines, os.environ)
-
-
-def _run(work: Coroutine[Any, Any, Any]) -> Any:
-    try:
-        return asyncio.run(work)
-    except SynclineError as error:
-        raise click.ClickException(str(error)) from None
-    except KeyboardInterrupt:
-        raise click.exceptions.Exit(130) from None
+for command in (explain_command, held_commands, conflicts_commands):
+    cli.add_command(command)
 
 
 def main() -> None:

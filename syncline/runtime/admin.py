@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
@@ -10,56 +13,70 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from syncline.contracts.errors import Fatal, Transient
 from syncline.contracts.topics import Topic
 
+SHOWN = 30.0
+"""Seconds within which a broker shows a topic that its controller has created."""
+
 
 async def create_topics(address: str, topics: Sequence[Topic], *, partitions: int, replication: int) -> list[str]:
-    """Create those that are missing and return their names. Raises Fatal when a present one does not fit."""
-    admin = await _admin(address)
-    try:
-        present = set(await admin.list_topics())
+    """Create those that are missing, wait until the broker shows them, and return their names.
+
+    Raises Fatal when a present one does not fit, before anything is created.
+    """
+    async with _asking(address) as admin:
+        present = await _counts(admin, topics)
+        _refuse([topic for topic in topics if topic.name in present], present, partitions)
         missing = [topic for topic in topics if topic.name not in present]
-        if missing:
-            reply = await admin.create_topics(
-                [NewTopic(topic.name, partitions, replication, topic_configs=topic.config) for topic in missing]
-            )
-            for name, code, *_ in reply.topic_errors:
-                error = for_code(code)
-                if code and error is not TopicAlreadyExistsError:
-                    raise Fatal(f"topic {name} cannot be created: {error.__name__} (replication factor {replication})")
-    except KafkaError as error:
-        raise Transient(f"Kafka at {address} did not answer: {error}") from error
-    finally:
-        await admin.close()
-    await check_topics(address, topics, partitions=partitions)
-    return [topic.name for topic in missing]
+        if not missing:
+            return []
+        reply = await admin.create_topics(
+            [NewTopic(topic.name, partitions, replication, topic_configs=topic.config) for topic in missing]
+        )
+        for name, code, *_ in reply.topic_errors:
+            error = for_code(code)
+            if code and error is not TopicAlreadyExistsError:
+                raise Fatal(f"topic {name} cannot be created: {error.__name__} (replication factor {replication})")
+        until = time.monotonic() + SHOWN
+        while len(present := await _counts(admin, missing)) < len(missing):
+            if time.monotonic() > until:
+                raise Transient(f"Kafka at {address} does not show the topics that it was told to create")
+            await asyncio.sleep(0.1)
+        _refuse(missing, present, partitions)  # another process may have been quicker
+        return [topic.name for topic in missing]
 
 
 async def check_topics(address: str, topics: Sequence[Topic], *, partitions: int) -> None:
     """Raises Fatal naming every topic that is missing or has another partition count than configured."""
-    admin = await _admin(address)
-    try:
-        described = await admin.describe_topics([topic.name for topic in topics])
-    except KafkaError as error:
-        raise Transient(f"Kafka at {address} did not answer: {error}") from error
-    finally:
-        await admin.close()
-    found = {each["topic"]: len(each["partitions"]) for each in described if not each["error_code"]}
+    async with _asking(address) as admin:
+        _refuse(topics, await _counts(admin, topics), partitions)
+
+
+async def _counts(admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -> dict[str, int]:
+    """The partition count of each topic that there is."""
+    described = await admin.describe_topics([topic.name for topic in topics])
+    return {each["topic"]: len(each["partitions"]) for each in described if not each["error_code"]}
+
+
+def _refuse(topics: Sequence[Topic], counts: Mapping[str, int], partitions: int) -> None:
     faults = [
         f"topic {topic.name} is missing: run `syncline topics`"
-        if topic.name not in found
-        else f"topic {topic.name} has {found[topic.name]} partitions where SYNCLINE_PARTITIONS says {partitions}: "
+        if topic.name not in counts
+        else f"topic {topic.name} has {counts[topic.name]} partitions where SYNCLINE_PARTITIONS says {partitions}: "
         "set that to the topics' count, or recreate the topics"
         for topic in topics
-        if found.get(topic.name) != partitions
+        if counts.get(topic.name) != partitions
     ]
     if faults:
         raise Fatal("\n".join(faults))
 
 
-async def _admin(address: str) -> AIOKafkaAdminClient:
+@asynccontextmanager
+async def _asking(address: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    """Raises Transient for whatever the client raises inside."""
     admin = AIOKafkaAdminClient(bootstrap_servers=address, request_timeout_ms=20_000)
     try:
         await admin.start()
+        yield admin
     except KafkaError as error:
+        raise Transient(f"Kafka at {address} did not answer: {error}") from error
+    finally:
         await admin.close()
-        raise Transient(f"Kafka at {address} cannot be reached: {error}") from error
-    return admin

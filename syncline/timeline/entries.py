@@ -125,11 +125,9 @@ def _command(record: Fetched, refs: Collection[Ref]) -> Entry | None:
 
 def _result(record: Fetched, refs: Collection[Ref]) -> Entry | None:
     result = Result.decode(record.value)
-    if record.key != str(result.source).encode() and result.source in refs:
-        return None  # told once, by the same result under the source's key
     ref = result.source if result.source in refs else result.target
-    if ref is None or ref not in refs:
-        return None
+    if ref is None or ref not in refs or record.key != str(ref).encode():
+        return None  # the same result lies under the other side's key too
     target = str(result.target or "")
     told = {
         "written": f"{'created' if result.created else 'patched'} {target}",

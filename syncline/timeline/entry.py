@@ -13,7 +13,8 @@ Stage = Literal["request", "change", "mapped", "held", "command", "conflict", "d
 ORDER = {stage: place for place, stage in enumerate(get_args(Stage))}
 """Of what carries the same millisecond: cause before effect."""
 
-UNITS = ((1, "s"), (60, "min"), (3600, "h"))
+UNITS = ((120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h"))
+"""Below so many seconds, in units of so many, called so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Entry:
 
 
 def in_order(entries: Iterable[Entry]) -> list[Entry]:
-    return sorted(entries, key=lambda entry: (entry.at, ORDER[entry.stage]))
+    return sorted(entries, key=lambda entry: (entry.at, ORDER[entry.stage], entry.ref))
 
 
 def facts(detail: dict[str, Any]) -> dict[str, Any]:
@@ -51,7 +52,7 @@ def facts(detail: dict[str, Any]) -> dict[str, Any]:
 def duration(span: timedelta) -> str:
     """Short, for people: 0.4 s, 42 s, 12 min, 5 h, 3 days."""
     seconds = max(0.0, span.total_seconds())
-    if seconds < 10:
+    if seconds < 9.95:
         return f"{seconds:.1f} s"
-    size, unit = next(((size, unit) for size, unit in UNITS if seconds < 120 * size), (86_400, "days"))
+    size, unit = next(((size, unit) for limit, size, unit in UNITS if seconds < limit), (86_400, "days"))
     return f"{seconds / size:.0f} {unit}"

@@ -27,7 +27,7 @@ from syncline.timeline import entries as told
 from syncline.timeline import wanted
 from syncline.timeline.asked import candidates, kinds, one
 from syncline.timeline.fetched import Fetched
-from syncline.timeline.held import Step, held_now, steps
+from syncline.timeline.held import Step, held_now, holds, steps
 from syncline.timeline.story import Story, choose
 from syncline.timeline.wanted import Keep, Places
 
@@ -81,7 +81,7 @@ async def explain(
         rows = await scan(consumer, _held(settings), wanted.by_slot(refs), since=None, progress=progress)
     now = datetime.now(UTC)
     found += told.letters(rejected, refs, {entry.where: entry.ref for entry in found})
-    found += told.holds(rows, refs, now)
+    found += holds(rows, refs, now)
     found += [told.conflict(row, at, refs) for row, at in conflicts]
     found += [told.link(link, now) for link in links]
     return choose(asked, groups, [entry for entry in found if since is None or entry.at >= since])

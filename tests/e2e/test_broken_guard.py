@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from functools import partial
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -41,7 +42,7 @@ async def test_the_guard_keeps_an_older_command_out_and_without_it_both_sides_di
         await told.settled()
         for phone in (OLDER, NEWER):
             await told.hub.execute("UPDATE hub.customers SET phone = $1 WHERE email = $2", phone, EMAIL)
-            await told.settled(lambda records, phone=phone: phone_of(records) == phone)
+            await told.settled(partial(shows, phone))
         # From here on nobody else can mend what the writer does.
         for service in ("poller-0", "mapper-0"):
             assert await system.services.pop(service).stop() == 0
@@ -63,6 +64,10 @@ async def test_the_guard_keeps_an_older_command_out_and_without_it_both_sides_di
         comparison = await deliver(told, older[0])
         assert len(comparison.differing) == 2, "from either side"
         assert all(OLDER in each and NEWER in each for each in comparison.differing)
+
+
+def shows(phone: str, records: Any) -> bool:
+    return phone_of(records) == phone
 
 
 def phone_of(records: Any) -> str:

@@ -182,16 +182,15 @@ async def test_a_round_without_records_beats_too(broker: Broker) -> None:
 
 async def test_a_transient_pass_is_run_again_with_the_same_records(broker: Broker) -> None:
     async def refuse(_: Sequence[Record]) -> None:
-        assert await broker.committed() == {}
+        if len(member.passes) <= 4:
+            assert await broker.committed() == {}
         if len(member.passes) < 4:
             raise Transient("the target is away")
 
     await broker.produce(10)
     member = Member(broker, then=refuse, most=12)
     async with running(member):
-        await until(lambda: len(member.passes) == 4)
-        member.then = None
-        await until(lambda: {*member.seen} == {*all_of(10)})
+        await until(lambda: len(member.passes) >= 4 and {*member.seen} == {*all_of(10)})
     for each in member.passes[:4]:
         for partition in {partition for partition, _ in each}:
             offsets = [offset for at, offset in each if at == partition]
