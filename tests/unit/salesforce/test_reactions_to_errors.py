@@ -17,7 +17,8 @@ from syncline.contracts.errors import (
     Throttled,
     Transient,
 )
-from syncline.salesforce.errors import DuplicateDetected, LocatorExpired, OutcomeUnknown
+from syncline.contracts.errors import DuplicateDetected
+from syncline.salesforce.errors import LocatorExpired, OutcomeUnknown
 from syncline.salesforce.protocol import Limits, Reply, Request, decipher, encode
 from syncline.salesforce.remedies import CODES, STATUSES
 from tests.unit.salesforce.world import error, reply
