@@ -19,6 +19,7 @@ from syncline.contracts.conflict import Conflict
 from syncline.contracts.deadletter import DeadLetter
 from syncline.contracts.errors import DuplicateDetected, Fatal, RecordRejected, Transient
 from syncline.contracts.link import Link
+from syncline.contracts.ref import Fields, Ref
 from syncline.contracts.result import Result
 from syncline.contracts.topics import Names
 from syncline.runtime.consume import Record
@@ -34,8 +35,9 @@ ROUNDS = 5
 
 @dataclass
 class Pass:
-    """What a pass has come to so far; published as one batch at its end."""
+    """What a pass has come to so far; published as one batch at its end. asked: see `plan.asked`."""
 
+    asked: dict[tuple[str, Ref], list[Fields]] = field(default_factory=dict)
     results: list[Result] = field(default_factory=list)
     letters: list[DeadLetter] = field(default_factory=list)
     again: list[Command] = field(default_factory=list)
@@ -89,6 +91,7 @@ class Writer:
                 position = f"{record.topic}/{record.partition}/{record.offset}"
                 passed.letters.append(DeadLetter.of(error, stage="writer", position=position, input=record.value))
         for (system, name), commands in groups.items():
+            passed.asked |= plan.asked(commands)
             await self._write(self._sinks[system], name, plan.newest(commands), passed)
         if passed.blocked:
             await self._deletions.block(passed.blocked)
@@ -193,7 +196,8 @@ class Writer:
                 if isinstance(record, RecordRejected):
                     self._reject(command, record, passed)
                     continue
-                step = plan.patched(command, None, record, now=now) if record else plan.created(command)
+                asked = passed.asked[command.pipeline, command.source]
+                step = plan.patched(command, None, record, asked, now=now) if record else plan.created(command)
                 steps.append(replace(step, revives=ended))
         return steps
 

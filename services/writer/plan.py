@@ -35,6 +35,15 @@ def newest(commands: Iterable[Command]) -> list[Command]:
     return [_fold(group) for group in groups.values()]
 
 
+def asked(commands: Iterable[Command]) -> dict[tuple[str, Ref], list[Fields]]:
+    """By pipeline and record, all that the commands of a pass ask for, those included that `newest` leaves out: one of
+    them may have made the target record before the writer was killed and these commands came again."""
+    found: dict[tuple[str, Ref], list[Fields]] = {}
+    for command in commands:
+        found.setdefault((command.pipeline, command.source), []).append(command.fields)
+    return found
+
+
 def _fold(group: Sequence[Command]) -> Command:
     whole = [command for command in group if command.creates]
     base = max(reversed(whole), key=lambda each: each.version) if whole else None
@@ -120,9 +129,24 @@ def news(command: Command, link: Link) -> Fields:
     return {field: value for field, value in wanted.items() if field not in link.target.review}
 
 
-def patched(command: Command, link: Link | None, present: Present, *, now: datetime) -> Step:
-    """A record that exists: only what differs is sent, and a new link leaves its mark on the record."""
-    agreed = link.target.known if link else {}
+def patched(
+    command: Command, link: Link | None, present: Present, asked: Sequence[Fields] = (), *, now: datetime
+) -> Step:
+    """A record that exists: only what differs is sent, and a new link leaves its mark on the record.
+
+    asked: see `asked`. A record that bears our mark without a link was made just before the writer was killed; what it
+    holds of that is our own writing, and nobody's change that a newer value could be in conflict with.
+    """
+    if link:
+        agreed = link.target.known
+    elif bears_mark(command, present):
+        agreed = {
+            field: held
+            for field, held in present.values.items()
+            if any(field in fields and same(fields[field], held) for fields in asked)
+        }
+    else:
+        agreed = {}
     wanted = news(command, link) if link else command.fields
     merged = merge(command, wanted, agreed, present, now=now)
     patch = dict(merged.patch)

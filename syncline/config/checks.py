@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from syncline.config.model import Config, Pipeline
+from syncline.config.model import Config, Pipeline, SalesforceSystem
 from syncline.contracts.catalog import Catalog
 from syncline.contracts.errors import Fatal
 from syncline.contracts.ref import Object
@@ -68,8 +68,10 @@ def _pipeline(config: Config, name: str, catalogs: Mapping[Object, Catalog]) -> 
 
 
 def _source(config: Config, place: str, pipeline: Pipeline, source: Catalog) -> Iterator[Finding]:
-    for field in sorted(config.reads(pipeline.from_) & (pipeline.reads | _mark(config, pipeline.from_, pipeline.to))):
-        if field not in source and "." not in field:
+    # A dotted name is a field of a related object in Salesforce, which this object's describe does not list.
+    related = isinstance(config.systems[pipeline.from_.system], SalesforceSystem)
+    for field in sorted(pipeline.reads | _mark(config, pipeline.from_, pipeline.to)):
+        if field not in source and not (related and "." in field):
             yield Finding(place, f"{pipeline.from_} has no field {field}", _nearest(field, source))
 
 
@@ -87,6 +89,8 @@ def _target(config: Config, place: str, pipeline: Pipeline, target: Catalog) -> 
             yield Finding(place, f"{pipeline.to} has no field {key}, its counterpart's id", _nearest(key, target))
         elif not target[key].external_id:
             yield Finding(place, f"{key} of {pipeline.to} is not unique", "Make it a unique external ID or column.")
+        elif not target[key].writable:
+            yield Finding(place, f"{key} of {pipeline.to} cannot be written", "Give the permission.")
 
 
 def _types(place: str, pipeline: Pipeline, source: Catalog, target: Catalog) -> Iterator[Finding]:

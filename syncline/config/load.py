@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +23,23 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise Fatal(f"cannot read {path}: {error.strerror}; name another file by SYNCLINE_PIPELINES") from error
+    except UnicodeDecodeError as error:
+        raise Fatal(f"cannot read {path}: it is not UTF-8 text") from error
     return parse(text, name=str(path), environ=environ)
 
 
 def parse(text: str, *, name: str, environ: Mapping[str, str]) -> Config:
+    """As `load`; `name` stands for the file."""
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         document = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:  # without the text around it, which may hold a secret
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise Fatal(f"{name}:{line}: not YAML: {error.problem}") from None
     except yaml.YAMLError as error:
-        raise Fatal(f"{name}: not YAML: {error}") from error
+        raise Fatal(f"{name}: not YAML: {error}") from None
+    if repeated := [f"{name}:{line}: {key} is given twice" for line, key in _repeated(node)]:
+        raise Fatal("\n".join(repeated))
     missing: list[str] = []
     filled = _fill(document, environ, missing)
     if missing:
@@ -40,21 +48,24 @@ def parse(text: str, *, name: str, environ: Mapping[str, str]) -> Config:
         return Config.model_validate(filled)
     except ValidationError as error:
         faults = [
-            f"{name}:{_line(node, fault['loc'])}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+            f"{name}:{_line(node, fault['loc'])}: {_place(fault['loc'])}: {fault['msg'].removeprefix('Value error, ')}"
             for fault in error.errors(include_input=False)
         ]
         raise Fatal("\n".join(faults)) from None
 
 
 def _fill(value: Any, environ: Mapping[str, str], missing: list[str]) -> Any:
-    """`${NAME}` and `${NAME:-default}` in any text; the names without a value are added to `missing`."""
+    """`${NAME}` and `${NAME:-default}` in any text; the names without a value are added to `missing`.
+
+    As in a shell, the default also stands in for a value that is empty.
+    """
     if isinstance(value, str):
 
         def found(match: re.Match[str]) -> str:
             name, default = match.groups()
             if name not in environ and default is None:
                 missing.append(name)
-            return environ.get(name, default or "")
+            return environ.get(name) or default or ""
 
         return _VARIABLE.sub(found, value)
     if isinstance(value, dict):
@@ -62,6 +73,24 @@ def _fill(value: Any, environ: Mapping[str, str], missing: list[str]) -> Any:
     if isinstance(value, list):
         return [_fill(item, environ, missing) for item in value]
     return value
+
+
+def _repeated(node: yaml.Node | None) -> Iterator[tuple[int, str]]:
+    """Keys that a mapping has twice: YAML would drop the first, and with it a field or a whole pipeline, unseen."""
+    if isinstance(node, yaml.MappingNode):
+        keys = set()
+        for key, child in node.value:
+            if key.value in keys:
+                yield key.start_mark.line + 1, key.value
+            keys.add(key.value)
+            yield from _repeated(child)
+    elif isinstance(node, yaml.SequenceNode):
+        for child in node.value:
+            yield from _repeated(child)
+
+
+def _place(place: tuple[int | str, ...]) -> str:
+    return ".".join(map(str, place)) or "the whole file"
 
 
 def _line(node: yaml.Node | None, place: tuple[int | str, ...]) -> int:

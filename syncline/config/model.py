@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from syncline.contracts.ref import Object, Value
 from syncline.contracts.transforms import Transform
 
 OnEmpty = Literal["keep", "clear"]
 OnDelete = Literal["ignore", "unlink", "delete"]
+
+
+Fault = tuple[tuple[str | int, ...], str]
+"""Where, as a path below the model that finds it, and what."""
+
+
+def _refuse(faults: Iterable[Fault]) -> None:
+    """All at once, each under its own place, so that it is told with the line that it stands on."""
+    found = [
+        InitErrorDetails(type=PydanticCustomError("fault", "{what}", {"what": what}), loc=place, input=None)
+        for place, what in faults
+    ]
+    if found:
+        raise ValidationError.from_exception_data("pipelines.yaml", found)
 
 
 class Strict(BaseModel):
@@ -73,11 +89,14 @@ class Poll(BaseModel):
 
     @model_validator(mode="after")
     def _known(self) -> Poll:
-        for name, days in (self.__pydantic_extra__ or {}).items():
-            if not name.endswith("_poll_days"):
-                raise ValueError(f"unknown setting {name!r}; objects' look-backs end in _poll_days")
-            if days < 0:
-                raise ValueError(f"{name} must not be negative")
+        given = self.__pydantic_extra__ or {}
+        _refuse(
+            ((name,), "unknown; objects' look-backs end in _poll_days")
+            if not name.endswith("_poll_days")
+            else ((name,), "must not be negative")
+            for name, days in given.items()
+            if not name.endswith("_poll_days") or days < 0
+        )
         return self
 
     def days(self, name: str) -> float:
@@ -225,6 +244,15 @@ class Pipeline(Strict):
         parent = [self.parent.field] if self.parent else []
         return frozenset({*self.fields, *self.references, *parent, *deactivated})
 
+    @property
+    def others(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """The pipelines that this one leans on, each with the place that names it."""
+        if self.parent:
+            yield ("parent", "pipeline"), self.parent.pipeline
+        for field, reference in self.references.items():
+            if reference.pipeline:
+                yield ("references", field, "pipeline"), reference.pipeline
+
 
 class Config(Strict):
     """The whole of pipelines.yaml."""
@@ -234,28 +262,42 @@ class Config(Strict):
 
     @model_validator(mode="after")
     def _names_exist(self) -> Config:
-        for name, pipeline in self.pipelines.items():
-            for side in (pipeline.from_, pipeline.to):
-                if side.system not in self.systems:
-                    raise ValueError(f"pipelines.{name}: there is no system {side.system!r}")
-                system = self.systems[side.system]
-                if isinstance(system, PostgresSystem) and side.name not in system.objects:
-                    raise ValueError(f"pipelines.{name}: systems.{side.system} has no object {side.name!r}")
-            if pipeline.from_.system == pipeline.to.system:
-                raise ValueError(f"pipelines.{name}: source and target are the same system")
-            others = [reference.pipeline for reference in pipeline.references.values() if reference.pipeline]
-            for other in [*others, *([pipeline.parent.pipeline] if pipeline.parent else [])]:
-                if other not in self.pipelines:
-                    raise ValueError(f"pipelines.{name}: there is no pipeline {other!r}")
-                if self.pipelines[other].to.system != pipeline.to.system:
-                    raise ValueError(f"pipelines.{name}: {other} writes to another system")
-            winners = {pipeline.conflict, *(m.conflict for m in pipeline.fields.values() if m.conflict)}
-            if wrong := winners - {pipeline.from_.system, pipeline.to.system, "latest", "review"}:
-                raise ValueError(f"pipelines.{name}: conflict cannot be {', '.join(sorted(wrong))}")
-            for rule in pipeline.match:
-                if missing := set(rule) - set(pipeline.fields):
-                    raise ValueError(f"pipelines.{name}: match needs mapped fields, not {', '.join(missing)}")
+        _refuse(
+            (("pipelines", name, *place), what)
+            for name, pipeline in self.pipelines.items()
+            for place, what in self._faults(pipeline)
+        )
         return self
+
+    def _faults(self, pipeline: Pipeline) -> Iterator[Fault]:
+        sides = (("from", pipeline.from_), ("to", pipeline.to))
+        for side, kind in sides:
+            system = self.systems.get(kind.system)
+            if system is None:
+                yield (side,), f"there is no system {kind.system!r}"
+            elif isinstance(system, PostgresSystem) and kind.name not in system.objects:
+                yield (side,), f"systems.{kind.system} has no object {kind.name!r}"
+        if pipeline.from_.system == pipeline.to.system:
+            yield ("to",), "source and target are the same system"
+        for place, other in pipeline.others:
+            linked = self.pipelines.get(other)
+            if linked is None:
+                yield place, f"there is no pipeline {other!r}"
+            elif linked.to.system != pipeline.to.system:
+                yield place, f"{other} writes to another system"
+            elif linked.from_.system != pipeline.from_.system:
+                yield place, f"{other} reads from another system"
+        winners = {pipeline.from_.system, pipeline.to.system, "latest", "review"}
+        policies: list[tuple[tuple[str, ...], str | None]] = [
+            (("conflict",), pipeline.conflict),
+            *((("fields", field, "conflict"), mapping.conflict) for field, mapping in pipeline.fields.items()),
+        ]
+        for where, policy in policies:
+            if policy and policy not in winners:
+                yield where, f"cannot be {policy!r}, only {', '.join(sorted(winners))}"
+        for number, rule in enumerate(pipeline.match):
+            if not rule or set(rule) - set(pipeline.fields):
+                yield ("match", number), f"needs mapped fields, not {', '.join(rule) or 'none'}"
 
     def counterpart(self, kind: Object, system: str) -> str | None:
         """The field of `kind` that holds the id of its counterpart in `system`."""

@@ -35,7 +35,7 @@ class Settings(BaseModel):
     metrics_host: str = "127.0.0.1"
     state_dir: Path = Path(".local/mapper")
     """The mapper's RocksDB; may be lost at any time, the changelogs hold the same."""
-    log_level: str = "info"
+    log_level: str = Field("info", pattern="^(?i:debug|info|warning|error|critical)$")
     log_format: str = Field("json", pattern="^(json|console)$")
     session_timeout: float = Field(12.0, gt=0)
     """Seconds until the group gives a dead replica's partitions to others."""
@@ -54,17 +54,22 @@ class Settings(BaseModel):
     def read(cls, environ: Mapping[str, str]) -> Settings:
         """Raises Fatal naming every variable that is wrong, all at once, never its value."""
         values: dict[str, str] = {}
+        faults: list[str] = []
         for name in cls.model_fields:
             variable = f"SYNCLINE_{name.upper()}"
             if variable in environ:
                 values[name] = environ[variable]
             elif path := environ.get(f"{variable}_FILE"):
                 try:
-                    values[name] = Path(path).read_text().strip()
+                    values[name] = Path(path).read_text(encoding="utf-8").strip()
                 except OSError as error:
-                    raise Fatal(f"{variable}_FILE: cannot read {path}: {error.strerror}") from error
+                    faults.append(f"{variable}_FILE: cannot read {path}: {error.strerror}")
+                except UnicodeDecodeError:
+                    faults.append(f"{variable}_FILE: cannot read {path}: it is not UTF-8 text")
         try:
-            return cls.model_validate(values)
+            settings = cls.model_validate(values)
         except ValidationError as error:
-            faults = "; ".join(f"SYNCLINE_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
-            raise Fatal(f"the environment is wrong: {faults}") from None
+            faults += [f"SYNCLINE_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors()]
+        if faults:
+            raise Fatal(f"the environment is wrong: {'; '.join(faults)}")
+        return settings

@@ -29,10 +29,12 @@ PIPELINES = Path(__file__).parent / "demo" / "pipelines.yaml"
 
 @dataclass
 class System:
-    """A running system. `services` are the replicas by name (`poller-0`); more may be started at any time."""
+    """A running system. `services` are the replicas by name (`poller-0`); more may be started at any time.
+    `org` is the simulated org's process, which forgets its records when it ends."""
 
     folder: Path
     stack: Stack
+    org: Child
     org_url: str
     hub_url: str = field(repr=False)
     state_url: str = field(repr=False)
@@ -119,7 +121,7 @@ async def system(
                     await install(pool, each.objects)
         wanted = topics(names, config.sources, config.targets)
         await create_topics(running.kafka_address, wanted, partitions=partitions, replication=1)
-        made = System(folder, running, org_url, hub_url, state_url, config, own, names, partitions)
+        made = System(folder, running, simulated, org_url, hub_url, state_url, config, own, names, partitions)
         try:
             yield made
         finally:

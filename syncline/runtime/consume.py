@@ -19,6 +19,10 @@ from syncline.runtime.waiting import patiently, pause
 
 log = structlog.get_logger()
 
+LONGEST_PASS_MS = 120_000
+"""So long a group waits for the pass in flight of a living member before it goes on without it; as long as /live has
+patience. aiokafka's own default, the session timeout, would hand the records of a longer pass to another replica."""
+
 Handle = Callable[[Sequence[ConsumerRecord]], Awaitable[None]]
 
 
@@ -57,21 +61,25 @@ async def consume(
     Transient from `handle` means: wait and run the same records again. Anything else ends the loop uncommitted.
     Returns after `stop` is set and the pass in flight is committed.
     """
-    consumer = AIOKafkaConsumer(
-        *topics,
-        bootstrap_servers=address,
-        group_id=group,
-        client_id=client_id,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        session_timeout_ms=int(session_timeout * 1000),
-        heartbeat_interval_ms=int(session_timeout * 1000 / 4),
-        max_poll_interval_ms=1_800_000,
-        max_partition_fetch_bytes=MESSAGE_BYTES,
-    )
     passing = asyncio.Lock()
-    consumer.subscribe(topics, listener=_BetweenPasses(passing))
-    await patiently(lambda: _start(consumer, address), "Kafka", stop=stop, rng=rng)
+
+    async def join() -> AIOKafkaConsumer:
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=address,
+            group_id=group,
+            client_id=client_id,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            session_timeout_ms=int(session_timeout * 1000),
+            heartbeat_interval_ms=int(session_timeout * 1000 / 4),
+            rebalance_timeout_ms=LONGEST_PASS_MS,
+            max_poll_interval_ms=1_800_000,
+            max_partition_fetch_bytes=MESSAGE_BYTES,
+        )
+        consumer.subscribe(topics, listener=_BetweenPasses(passing))
+        return await _started(consumer, address)
+
+    consumer = await patiently(join, "Kafka", stop=stop, rng=rng)
     waits = delays(rng, first=0.5)
     try:
         ready(True)
@@ -97,11 +105,16 @@ async def consume(
         await consumer.stop()
 
 
-async def _start(consumer: AIOKafkaConsumer, address: str) -> None:
+async def _started(consumer: AIOKafkaConsumer, address: str) -> AIOKafkaConsumer:
+    """Returns when the group has given it partitions. One that cannot start is closed: each try takes a new one."""
     try:
         await consumer.start()
-    except KafkaError as error:
-        raise Transient(f"Kafka at {address} cannot be reached: {error}") from error
+    except BaseException as error:
+        await consumer.stop()
+        if isinstance(error, KafkaError):
+            raise Transient(f"Kafka at {address} cannot be reached: {error}") from error
+        raise
+    return consumer
 
 
 async def _gather(

@@ -10,17 +10,35 @@ from typing import Any
 import structlog
 
 _SECRET = re.compile(r"secret|password|token|assertion|authorization|database_url|dsn", re.IGNORECASE)
-_CREDENTIALS = re.compile(r"(?<=://)([^/\s:@]+):[^@\s/]+@")
+_IN_TEXT = re.compile(
+    r"(?P<user>://[^/\s:@]*:)[^\s/]+(?P<end>@)"  # up to the last @, which a password may hold too
+    r"|(?P<name>(?:password|token|secret|assertion)=)[^&\s'\"]+"  # of a query or a form
+    r"|(?P<bearer>Bearer )\S+",
+    re.IGNORECASE,
+)
 
 
 def redact(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
-    """Hide what must not reach a log, by the name it goes under or by its look (a password inside a URL)."""
-    for name, value in event.items():
-        if _SECRET.search(name):
-            event[name] = "[hidden]"
-        elif isinstance(value, str):
-            event[name] = _CREDENTIALS.sub(r"\1:[hidden]@", value)
-    return event
+    """Hide what must not reach a log, at any depth, by the name it goes under or by its look (a password in a URL)."""
+    # structlog's own entries (`_record`) go on to the renderer as they are.
+    return {name: value if name.startswith("_") else _shown(name, value) for name, value in event.items()}
+
+
+def _shown(name: Any, value: Any) -> Any:
+    if _SECRET.search(str(name)):
+        return "[hidden]"
+    if isinstance(value, dict):
+        return {each: _shown(each, item) for each, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_shown("", item) for item in value]
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return _IN_TEXT.sub(_hidden, value if isinstance(value, str) else repr(value))
+
+
+def _hidden(match: re.Match[str]) -> str:
+    kept = match["user"] or match["name"] or match["bearer"]
+    return f"{kept}[hidden]{match['end'] or ''}"
 
 
 def configure(*, service: str, instance: str, level: str, format: str) -> None:  # noqa: A002

@@ -81,7 +81,8 @@ class Bench:
 
     async def create_topics(self) -> None:
         compacted = {"cleanup.policy": "compact"}
-        topics = [Topic(self.topic(name)) for name in ("events", "routed", "joined")]
+        large = {"max.message.bytes": str(4 * 1024 * 1024)}
+        topics = [Topic(self.topic(name), large) for name in ("events", "routed", "joined")]
         topics += [Topic(self.changelog(table), compacted) for table in TABLES]
         await create_topics(self.kafka, topics, partitions=self.partitions, replication=1)
 

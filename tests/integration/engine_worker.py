@@ -81,7 +81,7 @@ def faulty(hop: Hop, poison: dict[str, str]) -> Hop:
                 case "raise":
                     raise ValueError("a bug")
                 case "huge":
-                    effects.outputs.append(Output(effects.outputs[0].topic, b"huge", os.urandom(2_000_000)))
+                    effects.outputs.append(Output(effects.outputs[0].topic, b"huge", os.urandom(6_000_000)))
                 case "freeze":
                     os.kill(os.getpid(), signal.SIGSTOP)
                 case _:

@@ -6,8 +6,10 @@ import asyncio
 import os
 from pathlib import Path
 
+from syncline.runtime.kafka import Message, publisher
 from syncline.runtime.process import FAILED, FATAL
 from tests.integration.engine_harness import bench, changes, expected_joined
+from tests.integration.engine_worker import event
 
 
 async def test_a_hop_that_raises_stops_the_worker(kafka_address: str, topic_prefix: str, tmp_path: Path) -> None:
@@ -15,6 +17,7 @@ async def test_a_hop_that_raises_stops_the_worker(kafka_address: str, topic_pref
     async with bench(kafka_address, topic_prefix, tmp_path, partitions=1) as run:
         await run.publish(events)
         first = await run.start()
+        await first.serving()
         await run.drained()
         assert await first.stop() == 0
         before = await run.tables()
@@ -62,6 +65,23 @@ async def test_nothing_is_committed_before_it_is_delivered(
             assert committed <= routed
             await asyncio.sleep(0.02)
         assert await worker.stop() == 0
+
+
+async def test_records_larger_than_a_fetch_get_through(kafka_address: str, topic_prefix: str, tmp_path: Path) -> None:
+    """Of a partition one fetch asks for a megabyte, of a record there may be more; its neighbours come too."""
+    async with bench(kafka_address, topic_prefix, tmp_path, partitions=1) as run:
+        async with publisher(run.kafka, "test") as publish:
+            await publish.publish(
+                [
+                    Message(run.topic("events"), record.encode(), event(record, "A1", 1) + b" " * spaces)
+                    for record, spaces in (("A1", 0), ("C1", 0), ("C2", 3_000_000), ("C3", 0))
+                ]
+            )
+        worker = await run.start()
+        await worker.serving()
+        await run.drained()
+        assert await worker.stop() == 0
+        assert await run.joined() == {("A1", 1), ("C1", 1), ("C2", 1), ("C3", 1)}
 
 
 async def test_a_state_directory_has_one_owner(kafka_address: str, topic_prefix: str, tmp_path: Path) -> None:

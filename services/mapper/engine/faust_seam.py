@@ -211,9 +211,8 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
 
     def _owner(self, epoch: int, inputs: Records) -> Owned:
         """A process that was frozen, or cut off, learns late that its partitions went to another. In doubt it asks the
-        group, by committing where it already is, before it writes to a changelog that may be another's by now."""
+        group, by committing where it already is, before it sends or stores what may be another's by now."""
         asked = time.monotonic()
-        here = {tp: self._positions[tp] for tp in inputs}
 
         async def owned() -> bool:
             nonlocal asked
@@ -222,7 +221,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             if time.monotonic() - asked < self._settings.session_timeout / 2:
                 return True
             asked = time.monotonic()
-            still: bool = await self._thread.commit_offsets(here)
+            still: bool = await self._thread.commit_offsets({tp: self._positions[tp] for tp in inputs})
             return still
 
         return owned

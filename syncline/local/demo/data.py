@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from syncline.simorg.ids import suffix
+
 Row = dict[str, Any]
 
 STREETS = ["Mill Lane", "Harbour Street", "Station Road", "Park Avenue", "Church Hill", "Quay", "Orchard Way"]
@@ -181,11 +183,7 @@ class _Maker:
         return {column: place[name] for name, column in names.items()}
 
 
-ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
-
-
 def id18(prefix: str, n: int) -> str:
-    """A record id with its checksum (SOAP API, "ID Field Type"): a bit for each capital of every five characters."""
+    """A record id as Salesforce gives it, checksum included."""
     short = f"{prefix}5e{n:010d}"
-    bits = (sum((short[at + k].isupper()) << k for k in range(5)) for at in (0, 5, 10))
-    return short + "".join(ALPHABET[each] for each in bits)
+    return short + suffix(short)

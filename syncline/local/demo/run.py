@@ -157,12 +157,12 @@ class Story:
         self.running.step = "first load"
         await asyncio.gather(*(self.system.start(service) for service in SERVICES))
         expected = sizes.accounts + sizes.contacts + sizes.companies + sizes.customers
-        await self._until(lambda: self.running.seen.total("created") >= expected * 0.3, "records to flow")
+        await self.until(lambda: self.running.seen.total("created") >= expected * 0.3, "records to flow")
         killed = "writer-0"
         self.running.step = f"{killed} killed with -9 and started again"
         await self.system.services[killed].kill()
         await self.system.services[killed].start()
-        await self._settled()
+        await self.settled()
         first_load = await self._write_calls()
         timings["first_load"] = time.monotonic() - at
 
@@ -171,11 +171,11 @@ class Story:
         edits = Edits(self.system, self.hub, await both.pairs(self.state), rng)
         self.edited_calls += await edits.make()
         self.running.step = "until both sides are equal"
-        comparison = await self._settled(edits.arrived)
+        comparison = await self.settled(edits.arrived)
         timings["edits"] = time.monotonic() - at
         return await self._report(comparison, first_load, killed, time.monotonic() - began, timings)
 
-    async def _settled(self, arrived: Callable[[Any], bool] | None = None) -> Comparison:
+    async def settled(self, arrived: Callable[[Any], bool] | None = None) -> Comparison:
         """Until nothing waits anywhere, nothing new comes, and both sides are equal. Raises Fatal after PATIENCE."""
         until = time.monotonic() + PATIENCE
         before: object = None
@@ -209,7 +209,7 @@ class Story:
             ]
         )
 
-    async def _until(self, condition: Callable[[], bool], what: str) -> None:
+    async def until(self, condition: Callable[[], bool], what: str) -> None:
         until = time.monotonic() + PATIENCE
         while not condition():
             self._all_alive()
@@ -224,17 +224,17 @@ class Story:
             if not child.alive:
                 raise Fatal(f"{name} ended:\n{child.log_tail()}")
 
-    async def _stats(self) -> dict[str, Any]:
+    async def stats(self) -> dict[str, Any]:
         async with self.http.get(f"{self.system.org_url}/simorg/stats") as reply:
             stats: dict[str, Any] = await reply.json()
             return stats
 
     async def _write_calls(self) -> int:
-        return int((await self._stats())["calls"]["write"]) - self.edited_calls
+        return int((await self.stats())["calls"]["write"]) - self.edited_calls
 
     async def keep_showing(self, show: Show) -> None:
         while True:
-            self.running.calls = (await self._stats())["calls"]
+            self.running.calls = (await self.stats())["calls"]
             await show(self.running)
             await asyncio.sleep(0.3)
 
@@ -245,7 +245,7 @@ class Story:
         counted: dict[str, dict[str, int]] = {}
         for kind, rows in records.items():
             counted.setdefault(kind.system, {})[kind.name] = len(rows)
-        calls = dict((await self._stats())["calls"])
+        calls = dict((await self.stats())["calls"])
         calls["write"] -= self.edited_calls
         conflicts = await self.state.fetchval("SELECT count(*) FROM syncline.conflicts")
         return Report(counted, self.running.seen, calls, first_load, comparison, conflicts, killed, seconds, timings)

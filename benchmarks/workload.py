@@ -1,0 +1,48 @@
+"""What the stages work on: the demo's made-up records, and what a poll says of them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from services.poller.cursor import normal
+from syncline.config.model import Config
+from syncline.contracts.change import Change
+from syncline.contracts.ref import Object, Ref
+from syncline.local.demo.data import Row, Sizes, make
+
+ACCOUNT = Object("salesforce", "Account")
+CONTACT = Object("salesforce", "Contact")
+
+
+def org(accounts: int, contacts: int) -> dict[str, list[Row]]:
+    """Rows by object, the same for the same sizes but for the day; every Contact has an Account."""
+    sizes = Sizes(accounts=accounts, contacts=contacts, orphans=0, companies=0, customers=0)
+    return dict(make(sizes, rng=random.Random(7), now=datetime.now(UTC)).org)
+
+
+def changes(config: Config, kind: Object, rows: Iterable[Row]) -> list[Change]:
+    """What a poll says of the rows."""
+    fields = sorted(config.reads(kind))
+    return [
+        Change(
+            ref=Ref(*kind, row["Id"]),
+            instance=config.systems[kind.system].instance,
+            op="update",
+            version=normal(row["SystemModstamp"]),
+            time=normal(row["SystemModstamp"]),
+            fields={field: row.get(field) for field in fields},
+        )
+        for row in rows
+    ]
+
+
+def edited(contacts: Iterable[Change]) -> list[Change]:
+    """The same records later, each with another Title."""
+    now = normal(datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000+0000"))
+    return [
+        replace(change, version=now, time=now, fields={**change.fields, "Title": f"Buyer {number}"})
+        for number, change in enumerate(contacts)
+    ]

@@ -1,0 +1,87 @@
+"""The benchmarks: what --json prints, and that figures of a wrong output are never given."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.poller import poller
+from benchmarks.stage import Bench, opened
+from benchmarks.workload import CONTACT
+from syncline.contracts.errors import Fatal
+from syncline.local.system import system
+from syncline.runtime.kafka import Message
+
+ROOT = Path(__file__).parents[2]
+RECORDS = 50
+WAVES = {
+    "poller": {"first read": 50},
+    "mapper": {"hold": 28, "release": 25, "let through": 22},
+    "writer": {"make companies": 10, "make customers": 20, "patch": 20},
+}
+
+
+async def test_each_stage_is_given_as_a_ratio_to_the_bare_loop(kafka_address: str, database_url: str) -> None:
+    environment = {**os.environ, "SYNCLINE_KAFKA": kafka_address, "SYNCLINE_DATABASE_URL": database_url}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "benchmarks", "--json", "--records", str(RECORDS)),
+        cwd=ROOT,
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, said = await process.communicate()
+    assert process.returncode == 0, said.decode()
+    stages: dict[str, dict[str, Any]] = json.loads(out)
+    assert {name: _records(found["waves"]) for name, found in stages.items()} == WAVES
+    for found in stages.values():
+        rate, bare = found["records_per_second"], found["bare_records_per_second"]
+        assert found["records"] == RECORDS
+        assert rate == pytest.approx(RECORDS / found["seconds"], rel=0.01)
+        assert found["ratio"] == pytest.approx(rate / bare, rel=0.05)  # it is rounded to four places
+
+
+def _records(waves: dict[str, dict[str, Any]]) -> dict[str, int]:
+    return {name: wave["records"] for name, wave in waves.items()}
+
+
+@dataclass
+class Forger(Bench):
+    """Reads one record of a topic other than it is."""
+
+    forged: str = ""
+
+    async def read(self, *topics: str) -> list[Any]:
+        found = await super().read(*topics)
+        at = next((at for at, record in enumerate(found) if record.topic == self.forged), None)
+        if at is not None:
+            found[at] = replace(found[at], value=found[at].value.replace(b"example", b"EXAMPLE"))
+        return found
+
+
+async def test_one_wrong_record_leaves_no_figures(
+    kafka_address: str, database_url: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    prefix = topic_prefix.rstrip(".")
+    async with (
+        system(tmp_path, kafka_address=kafka_address, database_url=database_url, prefix=prefix) as running,
+        opened(running) as bench,
+    ):
+        contacts = running.names.changes(CONTACT)
+        forger = Forger(running, bench.consumer, forged=contacts)
+        with pytest.raises(Fatal, match="1 of the org's 50 records"):
+            await poller(forger, RECORDS)
+        assert await bench.bare([contacts]) > 0
+
+        more = f"{prefix}.results"
+        await bench.publish([Message(more, b"key", b"of an example")])
+        forger.forged = f"{prefix}.bare"
+        with pytest.raises(Fatal, match="the bare loop"):
+            await forger.bare([more])
