@@ -100,12 +100,17 @@ class Join:
             self.counts["left"] += 1
 
     def _result(self, result: Result, record: Input, view: View, outputs: list[Output]) -> None:
-        if result.target is None or result.outcome not in SYNCED:
+        if result.target is None:
             return
         ref, other = result.source, result.target
         if record.key == str(result.target).encode():
             ref, other = other, ref
-        self._synced(Wait(ref, other.kind, None), other, view, outputs)
+        wait = Wait(ref, other.kind, None)
+        if result.ended:
+            if view.get(SYNCED_TABLE, wait.synced) == other.id.encode():
+                view.delete(SYNCED_TABLE, wait.synced)
+        elif result.outcome in SYNCED:
+            self._synced(wait, other, view, outputs)
 
     def _synced(self, wait: Wait, other: Ref, view: View, outputs: list[Output]) -> None:
         target = other.id.encode()

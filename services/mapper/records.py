@@ -15,9 +15,9 @@ import orjson
 from services.mapper.engine import Effects, Input, Output, Reader, View
 from services.mapper.mapped import Mapped, Wait
 from services.mapper.transform import Transformer
-from syncline.config.model import Config, Pipeline
+from syncline.config.model import Config, Deactivate, Pipeline
 from syncline.contracts.change import Change
-from syncline.contracts.command import Command
+from syncline.contracts.command import Command, OnDelete
 from syncline.contracts.deadletter import DeadLetter
 from syncline.contracts.errors import Malformed, RecordRejected
 from syncline.contracts.ref import Fields, Object, Ref
@@ -54,6 +54,11 @@ class Route:
         self.conflict = {"*": pipeline.conflict} | {
             field: mapping.conflict for field, mapping in pipeline.fields.items() if mapping.conflict
         }
+        on_delete = pipeline.on_delete
+        self.deactivated: Fields = on_delete.deactivate if isinstance(on_delete, Deactivate) else {}
+        self.on_delete: OnDelete | None = (
+            "deactivate" if isinstance(on_delete, Deactivate) else None if on_delete == "ignore" else on_delete
+        )
         self.parent: Link | None = None
         if pipeline.parent:
             of = config.pipelines[pipeline.parent.pipeline]
@@ -146,7 +151,8 @@ class Records:
                 return
             whole = change.complete and not deleted
             fields = change.fields if whole else {**before["fields"], **change.fields}
-            if (change.version, deleted, fields) == (before["version"], before["deleted"], before["fields"]):
+            same = (change.version, deleted, fields) == (before["version"], before["deleted"], before["fields"])
+            if same and change.op != "snapshot":  # who asks for a record wants to hear of it again
                 self.counts["repeated"] += 1
                 return
         self.counts["changed"] += 1
@@ -180,6 +186,10 @@ class Records:
             for wait in route.waits(former)
             if wait not in waits
         ]
+        if change.op == "delete" and route.on_delete:
+            gone = replace(base, op="delete", on_delete=route.on_delete, delete_limit=route.pipeline.delete_limit)
+            gone = replace(gone, fields=dict(route.deactivated), inputs={field: [] for field in route.deactivated})
+            return [*outputs, self._mapped(Mapped(gone, (), affinity))]
         if unwanted:
             return [*outputs, self._skipped(base, unwanted)]
         made = route.transformer.apply(record)
@@ -193,6 +203,7 @@ class Records:
             seen=made.seen,
             inputs=made.inputs,
             match=route.transformer.match(made.fields),
+            derived=route.transformer.derived,
         )
         outputs.append(self._mapped(Mapped(command, (parent,) if parent else (), affinity)))
         for reference in route.references:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from syncline.config.model import Config, Pipeline
 from syncline.config.model import Mapping as FieldMapping
-from syncline.config.transforms import transformed
 from syncline.contracts.ref import Fields, Value
+from syncline.contracts.transforms import Transform, transformed
 
 
 class Transformed:
@@ -31,7 +31,10 @@ class Transformer:
             for target, mapping in pipeline.fields.items()
             if mapping.from_ is not None
         ]
-        self._static = {target: m.static for target, m in pipeline.fields.items() if m.from_ is None}
+        self._static = {target: m.static for target, m in pipeline.fields.items() if "static" in m.model_fields_set}
+        self.derived: dict[str, list[Transform]] = {
+            target: list(m.transform) for target, m in pipeline.fields.items() if m.destination
+        }
         self._match = pipeline.match
         self._counterpart = config.counterpart(pipeline.from_, pipeline.to.system)
 

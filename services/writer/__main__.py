@@ -7,6 +7,7 @@ import random
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from functools import partial
 
 from services.writer.loop import Writer
@@ -25,6 +26,7 @@ from syncline.runtime.kafka import publisher
 from syncline.runtime.waiting import patiently
 from syncline.state.conflicts import Conflicts
 from syncline.state.database import check_migrated, connect
+from syncline.state.deletions import Deletions
 from syncline.state.links import Links
 from syncline.systems.catalogs import catalogs
 from syncline.systems.salesforce import open_salesforce
@@ -40,14 +42,14 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(serve(health, settings.metrics_host, settings.metrics_port))
 
-        async def start() -> tuple[Links, Conflicts]:
+        async def start() -> tuple[Links, Conflicts, Deletions]:
             await check_topics(settings.kafka, [*topics, *published], partitions=settings.partitions)
             url = settings.database_url.get_secret_value()
             pool = await stack.enter_async_context(connect(url, application="syncline-writer"))
             await check_migrated(pool)
-            return Links(pool), Conflicts(pool)
+            return Links(pool), Conflicts(pool), Deletions(pool)
 
-        links, conflicts = await patiently(start, "Kafka and PostgreSQL", stop=stop, rng=rng)
+        links, conflicts, deletions = await patiently(start, "Kafka and PostgreSQL", stop=stop, rng=rng)
         refuse(check(config, await patiently(lambda: catalogs(config, rng=rng), "the systems", stop=stop, rng=rng)))
         sinks = {
             system: await patiently(partial(open_sink, config, system, stack, rng), system, stop=stop, rng=rng)
@@ -60,9 +62,11 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
             sinks=sinks,
             links=links,
             conflicts=conflicts,
+            deletions=deletions,
             publisher=publishing,
             names=names,
             reject_limit=settings.reject_limit,
+            now=lambda: datetime.now(UTC),
         )
         health.registry.register(Outcomes(writer, sinks))
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 import structlog
 
 from services.writer import plan
 from services.writer.existing import existing
 from services.writer.plan import Step
-from services.writer.ports import ConflictStore, LinkStore, Publishes
-from services.writer.sinks import Saved, Sink
+from services.writer.ports import ConflictStore, DeletionStore, LinkStore, Publishes
+from services.writer.sinks import Saved, Sink, Written
 from syncline.contracts.command import Command
+from syncline.contracts.conflict import Conflict
 from syncline.contracts.deadletter import DeadLetter
-from syncline.contracts.errors import Fatal, RecordRejected, Transient
+from syncline.contracts.errors import DuplicateDetected, Fatal, RecordRejected, Transient
 from syncline.contracts.link import Link
 from syncline.contracts.ref import Fields, Ref
 from syncline.contracts.result import Result
@@ -25,6 +27,8 @@ from syncline.runtime.kafka import Message
 
 log = structlog.get_logger()
 
+REFERRED_TO = ("foreign_key_violation", "DELETE_FAILED")
+"""Codes of a deletion that has to wait for the deletion of other records."""
 ROUNDS = 5
 """So often a pass plans rows again that were locked or changed meanwhile; then it waits and is fetched anew."""
 
@@ -37,6 +41,8 @@ class Pass:
     results: list[Result] = field(default_factory=list)
     letters: list[DeadLetter] = field(default_factory=list)
     again: list[Command] = field(default_factory=list)
+    blocked: list[Command] = field(default_factory=list)
+    deleted: bool = False
 
 
 class Writer:
@@ -48,13 +54,17 @@ class Writer:
         sinks: Mapping[str, Sink],
         links: LinkStore,
         conflicts: ConflictStore,
+        deletions: DeletionStore,
         publisher: Publishes,
         names: Names,
         reject_limit: int,
+        now: Callable[[], datetime],
     ) -> None:
         self._sinks = sinks
         self._links = links
         self._conflicts = conflicts
+        self._deletions = deletions
+        self._now = now
         self._publisher = publisher
         self._names = names
         self._reject_limit = reject_limit
@@ -83,7 +93,10 @@ class Writer:
         for (system, name), commands in groups.items():
             passed.asked |= plan.asked(commands)
             await self._write(self._sinks[system], name, plan.newest(commands), passed)
-        await self._publish(passed)
+        if passed.blocked:
+            await self._deletions.block(passed.blocked)
+        free = await self._deletions.unblock() if passed.deleted else []
+        await self._publish(passed, free)
 
     async def _write(self, sink: Sink, name: str, commands: list[Command], passed: Pass) -> None:
         for _ in range(ROUNDS):
@@ -96,80 +109,124 @@ class Writer:
         raise Transient(f"{len(commands)} records of {name} stay locked or keep changing")
 
     async def _round(self, sink: Sink, name: str, commands: Sequence[Command], passed: Pass) -> None:
-        steps = await self._plan(sink, name, commands, passed)
+        now = self._now()
+        steps = await self._plan(sink, name, commands, passed, now)
         # Before the write: afterwards the value that loses is nowhere else, and a crash would take it along.
         if clashes := [conflict for step in steps for conflict in plan.conflicts(step)]:
             await self._conflicts.record(clashes)
-        writing = [(step, write) for step in steps if (write := step.write)]
-        outcomes = await sink.write(name, [write for _, write in writing]) if writing else []
+        outcomes = await self._send(sink, name, steps)
         saved: dict[int, Saved] = {}
-        failed: set[int] = set()
-        for (step, _), outcome in zip(writing, outcomes, strict=True):
-            if isinstance(outcome, Saved):
-                saved[id(step)] = outcome
-                continue
-            failed.add(id(step))
-            if isinstance(outcome, RecordRejected):
+        done = []
+        for step in steps:
+            outcome = outcomes.get(id(step))
+            if isinstance(outcome, DuplicateDetected) and len(outcome.matches) == 1 and not step.command.counterpart:
+                # The target's own proposal of a match: looked at like one that the source record names.
+                passed.again.append(replace(step.command, counterpart=outcome.matches[0]))
+            elif isinstance(outcome, RecordRejected) and step.deletes and outcome.code in REFERRED_TO:
+                passed.blocked.append(step.command)
+                why = "others still refer to it: tried again after the next deletion"
+                passed.results.append(plan.settled(step.command, "skipped", why, None))
+            elif isinstance(outcome, RecordRejected):
                 self._reject(step.command, outcome, passed)
-            else:
+            elif isinstance(outcome, Transient):
                 passed.again.append(step.command)
-        await self._record([step for step in steps if id(step) not in failed], saved, passed)
+            else:
+                done.append(step)
+                if outcome:
+                    saved[id(step)] = outcome
+        await self._record(done, saved, passed, now)
 
-    async def _plan(self, sink: Sink, name: str, commands: Sequence[Command], passed: Pass) -> list[Step]:
+    async def _send(self, sink: Sink, name: str, steps: Sequence[Step]) -> dict[int, Written]:
+        """Outcomes by the step's id(); steps with nothing to send have none."""
+        writing = [(step, write) for step in steps if (write := step.write)]
+        deleting = [(step, step.link.target.ref.id) for step in steps if step.deletes and step.link]
+        outcomes: dict[int, Written] = {}
+        if writing:
+            written = await sink.write(name, [write for _, write in writing])
+            outcomes |= {id(step): each for (step, _), each in zip(writing, written, strict=True)}
+        if deleting:
+            deleted = await sink.delete(name, [target for _, target in deleting])
+            outcomes |= {id(step): each for (step, _), each in zip(deleting, deleted, strict=True)}
+        return outcomes
+
+    async def _plan(
+        self, sink: Sink, name: str, commands: Sequence[Command], passed: Pass, now: datetime
+    ) -> list[Step]:
         links = await self._links.find([(command.source, command.target) for command in commands])
         steps: list[Step] = []
         changing: list[tuple[Command, Link]] = []
-        unlinked: list[Command] = []
-        reading: set[str] = set()
+        unlinked: list[tuple[Command, Link | None]] = []
+        deletions: list[tuple[Command, Link]] = []
         for command in commands:
             link = links.get((command.source, command.target))
-            if link is None:
-                if command.creates:
-                    unlinked.append(command)
-                else:
-                    passed.results.append(plan.settled(command, "skipped", "the record is not linked", None))
-                continue
-            news = plan.news(command, link)
-            if isinstance(news, str):
-                passed.results.append(plan.settled(command, "skipped", news, link.target.ref))
-            elif news:
+            if settled := plan.settled_by_link(command, link):
+                passed.results.append(plan.settled(command, *settled, link.target.ref if link else None))
+            elif link is None or link.ended:
+                unlinked.append((command, link))
+            elif command.op == "delete":
+                deletions.append((command, link))
+            elif plan.news(command, link):
                 changing.append((command, link))
-                reading |= news.keys()
             else:
                 steps.append(Step(command, link))
+        ending: list[tuple[Command, Link]] = []
+        for command, link in await self._consented(deletions, passed):
+            if command.on_delete == "delete":
+                ending.append((command, link))
+            elif plan.news(command, link):  # what a deactivated record holds
+                changing.append((command, link))
+            else:
+                steps.append(Step(command, link))
+        if ending:
+            known = {field for _, link in ending for field in link.target.known}
+            presents = await sink.read(name, [link.target.ref.id for _, link in ending], known)
+            steps += [plan.deleted(command, link, presents.get(link.target.ref.id)) for command, link in ending]
         if changing:
+            reading = {each for command, link in changing for each in (*plan.news(command, link), *command.derived)}
             presents = await sink.read(name, [link.target.ref.id for _, link in changing], reading)
             for command, link in changing:
                 if present := presents.get(link.target.ref.id):
-                    steps.append(plan.patched(command, link, present))
+                    steps.append(plan.patched(command, link, present, now=now))
                 else:
                     gone = f"{link.target.ref} was deleted and is not made again"
                     passed.results.append(plan.settled(command, "skipped", gone, link.target.ref))
         if unlinked:
-            found = await existing(unlinked, name, sink, self._links)
-            for command, record in zip(unlinked, found, strict=True):
+            found = await existing([command for command, _ in unlinked], name, sink, self._links)
+            for (command, ended), record in zip(unlinked, found, strict=True):
                 if isinstance(record, RecordRejected):
                     self._reject(command, record, passed)
-                else:
-                    asked = passed.asked[command.pipeline, command.source]
-                    steps.append(plan.patched(command, None, record, asked) if record else plan.created(command))
+                    continue
+                asked = passed.asked[command.pipeline, command.source]
+                step = plan.patched(command, None, record, asked, now=now) if record else plan.created(command)
+                steps.append(replace(step, revives=ended))
         return steps
 
-    async def _record(self, steps: Sequence[Step], saved: Mapping[int, Saved], passed: Pass) -> None:
+    async def _consented(self, deletions: Sequence[tuple[Command, Link]], passed: Pass) -> list[tuple[Command, Link]]:
+        """Those that may be carried out; the others are kept by the store and said to wait."""
+        claimed = await self._deletions.claim([command for command, _ in deletions]) if deletions else []
+        for (command, link), may in zip(deletions, claimed, strict=True):
+            if not may:
+                why = "more deletions than delete_limit in an hour: see `syncline deletions list`"
+                passed.results.append(plan.settled(command, "skipped", why, link.target.ref))
+        return [each for each, may in zip(deletions, claimed, strict=True) if may]
+
+    async def _record(self, steps: Sequence[Step], saved: Mapping[int, Saved], passed: Pass, now: datetime) -> None:
         """Links before results: a result says that the pair is safely known."""
-        concluded = [(step, plan.concluded(step, saved.get(id(step)))) for step in steps]
+        concluded = [(step, plan.concluded(step, saved.get(id(step)), now=now)) for step in steps]
         moved = [(step, link) for step, link in concluded if link != step.link]
-        kept = dict(
-            zip((id(step) for step, _ in moved), await self._links.save([link for _, link in moved]), strict=True)
-            if moved
-            else ()
-        )
+        outcomes = await self._links.save([link for _, link in moved]) if moved else []
+        kept = {id(step): outcome for (step, _), outcome in zip(moved, outcomes, strict=True)}
+        paused: list[Conflict] = []
         for step, link in concluded:
             if not kept.get(id(step), True):
                 passed.again.append(step.command)
                 continue
             self._rejected_in_a_row[step.command.pipeline] = 0
             passed.results.append(plan.result(step, link, saved.get(id(step))))
+            passed.deleted |= step.deletes
+            paused += plan.unsettled(step, link)
+        if paused:
+            await self._conflicts.record(paused)
 
     def _reject(self, command: Command, error: RecordRejected, passed: Pass) -> None:
         self._rejected_in_a_row[command.pipeline] += 1
@@ -191,7 +248,7 @@ class Writer:
                 "The topic is not drained into the dead letters: mend the cause and restart"
             )
 
-    async def _publish(self, passed: Pass) -> None:
+    async def _publish(self, passed: Pass, commands: Sequence[Command] = ()) -> None:
         for result in passed.results:
             self.counts[result.pipeline, result.outcome] += 1
         await self._publisher.publish(
@@ -203,6 +260,10 @@ class Writer:
                     for key in result.message_keys()
                 ),
                 *(Message(self._names.dead_letters, letter.key, letter.encode()) for letter in passed.letters),
+                *(
+                    Message(self._names.commands(command.target.system), str(command.source).encode(), command.encode())
+                    for command in commands
+                ),
             ]
         )
         passed.results, passed.letters = [], []

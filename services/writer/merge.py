@@ -8,26 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Literal
 
 from services.writer.sinks import Present
 from syncline.contracts.command import Command
 from syncline.contracts.ref import Fields, Value
+from syncline.contracts.transforms import transformed
 
 UNKNOWN: Any = object()
 """A field that was never agreed on; differs from every value, null included."""
+SKEW = timedelta(seconds=2)
+"""Times closer than this count as equal: Salesforce keeps whole seconds, and two clocks are never one. A time that is
+ahead of the writer's own clock counts as now, so that a clock that runs fast does not win for ever."""
+
+Decided = Literal["incoming", "present", "review"]
 
 
 @dataclass(frozen=True, slots=True)
 class Clash:
-    """decided: `incoming`, `present`, or `review` (which keeps the present value until a person decides)."""
+    """decided: `incoming`, `present`, or `review` (which keeps both until a person decides)."""
 
     field: str
     agreed: Value
     incoming: Value
     present: Value
-    decided: str
+    decided: Decided
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,29 +69,33 @@ def changed(command: Command, source: Mapping[str, Value], target: Mapping[str, 
     }
 
 
-def merge(command: Command, wanted: Fields, agreed: Mapping[str, Value], present: Present) -> Merged:
+def merge(command: Command, wanted: Fields, agreed: Mapping[str, Value], present: Present, *, now: datetime) -> Merged:
     """`wanted` against the target as it is now; `agreed` is what both sides were known to share."""
     patch: Fields = {}
     known: Fields = {}
     clashes = []
     marked = bears_mark(command, present)
     for field, incoming in wanted.items():
-        now = present.values.get(field)
+        held = present.values.get(field)
         base = agreed.get(field)
-        if same(now, incoming):
+        if same(held, incoming):
             known[field] = incoming
         elif incoming is None and field not in agreed and not marked:
             known[field] = None  # an empty field never blanks what was never agreed on; the other side fills it
-        elif same(now, base) or (now is None and field not in agreed):
+        elif same(held, base) or (held is None and field not in agreed):
             patch[field] = incoming
         else:
-            decided = decide(command, field, present)
-            clashes.append(Clash(field, base, incoming, now, decided))
+            decided = decide(command, field, present, now=now)
+            clashes.append(Clash(field, base, incoming, held, decided))
             if decided == "incoming":
                 patch[field] = incoming
             else:
                 # What was agreed stays, so that the target's own change is still one when its event comes.
                 known[field] = base
+    for field, steps in command.derived.items():
+        held = present.values.get(field)
+        if not same(value := transformed(held, steps), held):
+            patch[field] = value
     return Merged(patch, known, tuple(clashes))
 
 
@@ -94,13 +104,14 @@ def bears_mark(command: Command, present: Present) -> bool:
     return command.key is not None and same(present.values.get(command.key), command.source.id)
 
 
-def decide(command: Command, field: str, present: Present) -> str:
+def decide(command: Command, field: str, present: Present, *, now: datetime) -> Decided:
     """Who wins. `latest` goes by the sides' own times; equal times go to the same system from both directions."""
     policy = command.conflict.get(field) or command.conflict.get("*", "latest")
     if policy == "review":
         return "review"
     if policy == "latest":
-        ours = (datetime.fromisoformat(command.time), command.source.system)
-        theirs = (datetime.fromisoformat(present.time), command.target.system)
+        ours, theirs = (min(datetime.fromisoformat(time), now) for time in (command.time, present.time))
+        if abs(ours - theirs) < SKEW:
+            return "incoming" if command.source.system > command.target.system else "present"
         return "incoming" if ours > theirs else "present"
     return "incoming" if policy == command.source.system else "present"

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Literal
 
 from services.writer.merge import Clash, bears_mark, changed, merge, same
 from services.writer.sinks import Present, Saved, Write
@@ -15,6 +17,11 @@ from syncline.contracts.conflict import Conflict
 from syncline.contracts.link import Link, Side
 from syncline.contracts.ref import Fields, Ref
 from syncline.contracts.result import Outcome, Result
+
+BOUNCES = 20
+"""So many writes in a row, each going back where the one before came from, are no people at work: the pipelines'
+transforms do not agree, and the pair is paused."""
+BOUNCE_WINDOW = timedelta(seconds=60)
 
 
 def newest(commands: Iterable[Command]) -> list[Command]:
@@ -44,7 +51,7 @@ def _fold(group: Sequence[Command]) -> Command:
     for each in sorted(references, key=lambda each: each.version):
         if base is None:
             base = each
-        else:
+        elif base.op == "upsert":
             base = replace(
                 base,
                 version=max(base.version, each.version),
@@ -60,7 +67,8 @@ def _fold(group: Sequence[Command]) -> Command:
 class Step:
     """A command on its way: what it found, and what it will send.
 
-    link: the stored one. present: the target record now, None when it is to be created. patch None: nothing to send.
+    link: the stored one; revives: an ended one that begins again. present: the target record now, None when it is to
+    be created, or need not be looked at. patch None: nothing to send.
     """
 
     command: Command
@@ -69,6 +77,7 @@ class Step:
     patch: Fields | None = None
     known: Fields | None = None
     clashes: tuple[Clash, ...] = ()
+    revives: Link | None = None
 
     @property
     def write(self) -> Write | None:
@@ -79,15 +88,50 @@ class Step:
             return Write(None, self.patch, key)
         return Write(self.present.id, self.patch, None, {field: self.present.values.get(field) for field in self.patch})
 
+    @property
+    def deletes(self) -> bool:
+        return self.command.op == "delete" and self.command.on_delete == "delete"
 
-def news(command: Command, link: Link) -> Fields | str:
-    """What a linked command would change, or the reason why it is settled without looking at the target."""
+    @property
+    def ends(self) -> bool:
+        """The pair is none after this."""
+        return self.command.op == "delete" and self.command.on_delete != "deactivate"
+
+
+Settled = tuple[Outcome, str]
+"""An outcome that needs no look at the target, and why."""
+
+
+def settled_by_link(command: Command, link: Link | None) -> Settled | None:
+    """What the stored link alone decides; None when there is more to do."""
+    if link is None:
+        if command.op == "delete" or not command.creates:
+            return "skipped", "the record is not linked"
+        return None
+    if link.paused:
+        return "skipped", "the pair does not settle and is paused: see `syncline conflicts list`"
     if command.version < link.source.version:
-        return "a newer version was applied"
-    return changed(command, link.source.known, link.target.known)
+        return "skipped", "a newer version was applied"
+    if link.ended is None:
+        return None
+    if command.op == "delete":
+        return "unchanged", f"the pair was {link.ended} before"
+    if command.version == link.source.version or not command.creates:
+        return "skipped", f"the pair was {link.ended}"
+    if link.ended == "unlinked" and link.ended_by != command.source.system:
+        return "skipped", "its counterpart was deleted and the pair unlinked"
+    return None
 
 
-def patched(command: Command, link: Link | None, present: Present, asked: Sequence[Fields] = ()) -> Step:
+def news(command: Command, link: Link) -> Fields:
+    """What a linked command would change; what waits for a person's decision is nobody's to change."""
+    wanted = changed(command, link.source.known, link.target.known)
+    return {field: value for field, value in wanted.items() if field not in link.target.review}
+
+
+def patched(
+    command: Command, link: Link | None, present: Present, asked: Sequence[Fields] = (), *, now: datetime
+) -> Step:
     """A record that exists: only what differs is sent, and a new link leaves its mark on the record.
 
     asked: see `asked`. A record that bears our mark without a link was made just before the writer was killed; what it
@@ -97,18 +141,26 @@ def patched(command: Command, link: Link | None, present: Present, asked: Sequen
         agreed = link.target.known
     elif bears_mark(command, present):
         agreed = {
-            field: now
-            for field, now in present.values.items()
-            if any(field in fields and same(fields[field], now) for fields in asked)
+            field: held
+            for field, held in present.values.items()
+            if any(field in fields and same(fields[field], held) for fields in asked)
         }
     else:
         agreed = {}
-    wanted = changed(command, link.source.known, agreed) if link else command.fields
-    merged = merge(command, wanted, agreed, present)
+    wanted = news(command, link) if link else command.fields
+    merged = merge(command, wanted, agreed, present, now=now)
     patch = dict(merged.patch)
     if link is None and command.key and not bears_mark(command, present):
         patch[command.key] = command.source.id
     return Step(command, link, present, patch or None, merged.known, merged.clashes)
+
+
+def deleted(command: Command, link: Link, present: Present | None) -> Step:
+    """What somebody typed since both sides last agreed goes with the record, so it is recorded as a conflict."""
+    held = present.values if present else {}
+    lost = [(field, known) for field, known in link.target.known.items() if not same(held.get(field, known), known)]
+    clashes = tuple(Clash(field, known, None, held[field], "incoming") for field, known in lost)
+    return Step(command, link, present, clashes=clashes)
 
 
 def created(command: Command) -> Step:
@@ -123,21 +175,55 @@ def claimable(command: Command, present: Present) -> bool:
     return command.key is None or present.values.get(command.key) is None or bears_mark(command, present)
 
 
-def concluded(step: Step, saved: Saved | None) -> Link:
+def concluded(step: Step, saved: Saved | None, *, now: datetime) -> Link:
     """The link as it is after the write, or after finding that there is nothing to write."""
     command, link = step.command, step.link
-    source = link.source if link else Side(command.source, "", {})
-    target = link.target if link else Side(Ref(*command.target, _found(step, saved)), "", {})
-    sent = {field: value for field, value in (step.patch or {}).items() if field in command.fields} if saved else {}
-    return Link(
-        source=Side(source.ref, max(source.version, command.version), {**source.known, **command.seen}),
-        target=Side(
-            target.ref,
-            max(target.version, saved.version if saved else ""),
-            {**target.known, **(step.known or {}), **sent},
+    if link is None:
+        begun = step.revives
+        link = Link(
+            source=Side(command.source, begun.source.version if begun else "", {}),
+            target=Side(Ref(*command.target, _found(step, saved)), "", {}),
+            revision=begun.revision if begun else 0,
+            id=begun.id if begun else 0,
+        )
+    version = max(link.target.version, saved.version if saved else "")
+    source = replace(link.source, version=max(link.source.version, command.version))
+    if step.ends:
+        return replace(
+            link,
+            source=source,
+            target=replace(link.target, version=version),
+            ended="deleted" if step.deletes else "unlinked",
+            ended_by=command.source.system,
+        )
+    sent = {field: value for field, value in (step.patch or {}).items() if field != command.key} if saved else {}
+    asked = [clash.field for clash in step.clashes if clash.decided == "review"]
+    theirs = {each for field in asked for each in command.inputs[field]}
+    link = replace(
+        link,
+        source=replace(
+            source,
+            known={**source.known, **command.seen},
+            review=tuple(sorted({*source.review, *theirs})),
         ),
-        revision=link.revision if link else 0,
+        target=replace(
+            link.target,
+            version=version,
+            known={**link.target.known, **(step.known or {}), **sent},
+            review=tuple(sorted({*link.target.review, *asked})),
+        ),
     )
+    return _bounced(link, now) if saved and not saved.created else link
+
+
+def _bounced(link: Link, now: datetime) -> Link:
+    """Count writes that go back and forth within a short time."""
+    to = link.target.ref.system
+    quick = link.bounced_at is not None and now - datetime.fromisoformat(link.bounced_at) < BOUNCE_WINDOW
+    back = quick and link.bounced_to not in (None, to)
+    bounces = link.bounces + 1 if back else link.bounces if quick and link.bounced_to == to else 0
+    paused = link.paused or bounces >= BOUNCES
+    return replace(link, bounces=bounces, bounced_to=to, bounced_at=now.isoformat(), paused=paused)
 
 
 def _found(step: Step, saved: Saved | None) -> str:
@@ -149,15 +235,19 @@ def _found(step: Step, saved: Saved | None) -> str:
 def result(step: Step, link: Link, saved: Saved | None) -> Result:
     lost = [clash.field for clash in step.clashes if clash.decided != "incoming"]
     outcome: Outcome = "written" if saved else "conflict" if lost else "unchanged"
+    reason = f"both sides changed {', '.join(lost)}; the target's values stay" if lost else None
+    if step.ends:
+        outcome, reason = ("written", "deleted") if step.deletes else ("skipped", "unlinked: the source was deleted")
     return Result(
         pipeline=step.command.pipeline,
         outcome=outcome,
         source=step.command.source,
         target=link.target.ref,
         version=step.command.version,
-        reason=f"both sides changed {', '.join(lost)}; the target's values stay" if lost else None,
+        reason=reason,
         written=tuple(step.patch or ()) if saved else (),
         created=saved.created if saved else False,
+        ended=step.ends,
     )
 
 
@@ -175,19 +265,54 @@ def settled(command: Command, outcome: Outcome, reason: str | None, target: Ref 
 
 def conflicts(step: Step) -> list[Conflict]:
     """The fields that both sides changed, as they are recorded."""
-    if step.present is None:
+    present = step.present
+    if present is None:
         return []
     return [
-        Conflict(
-            pipeline=step.command.pipeline,
-            source=step.command.source,
-            target=Ref(*step.command.target, step.present.id),
-            field=clash.field,
+        _conflict(
+            step.command,
+            Ref(*step.command.target, present.id),
+            clash.field,
+            clash.decided,
             agreed=clash.agreed,
             incoming=clash.incoming,
             present=clash.present,
-            decided=clash.decided,
-            version=step.command.version,
+            target_time=present.time,
         )
         for clash in step.clashes
     ]
+
+
+def unsettled(step: Step, link: Link) -> list[Conflict]:
+    """A pair that was paused just now, as a person will find it."""
+    if not link.paused or (step.link and step.link.paused):
+        return []
+    fields = ", ".join(step.patch or ())
+    return [_conflict(step.command, link.target.ref, fields, "paused", incoming=link.bounces)]
+
+
+def _conflict(
+    command: Command,
+    target: Ref,
+    field: str,
+    decided: Literal["incoming", "present", "review", "paused"],
+    *,
+    agreed: str | float | bool | None = None,
+    incoming: str | float | bool | None = None,
+    present: str | float | bool | None = None,
+    target_time: str | None = None,
+) -> Conflict:
+    return Conflict(
+        pipeline=command.pipeline,
+        source=command.source,
+        target=target,
+        field=field,
+        agreed=agreed,
+        incoming=incoming,
+        present=present,
+        decided=decided,
+        version=command.version,
+        source_time=command.time,
+        target_time=target_time,
+        inputs=tuple(command.inputs.get(field, ())),
+    )

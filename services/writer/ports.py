@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
+from syncline.contracts.command import Command
 from syncline.contracts.conflict import Conflict
 from syncline.contracts.link import Link
 from syncline.contracts.ref import Object, Ref
@@ -21,6 +22,17 @@ class LinkStore(Protocol):
 
 class ConflictStore(Protocol):
     async def record(self, rows: Sequence[Conflict]) -> None: ...
+
+
+class DeletionStore(Protocol):
+    async def claim(self, commands: Sequence[Command]) -> Sequence[bool]:
+        """Which of these deletions may be carried out now; the others wait for a person's consent."""
+
+    async def block(self, commands: Sequence[Command]) -> None:
+        """Rows still refer to these records."""
+
+    async def unblock(self) -> Sequence[Command]:
+        """Those that were blocked, to be tried again; no longer blocked then."""
 
 
 class Publishes(Protocol):

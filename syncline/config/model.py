@@ -10,11 +10,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from syncline.config.transforms import Transform
 from syncline.contracts.ref import Object, Value
+from syncline.contracts.transforms import Transform
 
 OnEmpty = Literal["keep", "clear"]
-OnDelete = Literal["ignore"]
+OnDelete = Literal["ignore", "unlink", "delete"]
 
 
 Fault = tuple[tuple[str | int, ...], str]
@@ -153,10 +153,12 @@ System = Annotated[SalesforceSystem | PostgresSystem, Field(discriminator="kind"
 
 
 class Mapping(Strict):
-    """One target field. `from` names one source field, or none when `static` gives the value."""
+    """One target field. `from` names one source field; `static` gives a value instead, and `destination` takes the
+    target's own present value through the transforms."""
 
     from_: str | None = Field(None, alias="from")
     static: Value = None
+    destination: bool = False
     transform: list[Transform] = []
     on_empty: OnEmpty | None = None
     """None takes the pipeline's."""
@@ -166,8 +168,8 @@ class Mapping(Strict):
 
     @model_validator(mode="after")
     def _one_origin(self) -> Mapping:
-        if (self.from_ is None) == ("static" not in self.model_fields_set):
-            raise ValueError("a field has either `from` or `static`")
+        if (self.from_ is not None) + ("static" in self.model_fields_set) + self.destination != 1:
+            raise ValueError("a field has one of `from`, `static` and `destination: true`")
         return self
 
 
@@ -199,6 +201,12 @@ def _reference(value: Any) -> Any:
     return {"from": value} if isinstance(value, str) else value
 
 
+class Deactivate(Strict):
+    """A deletion at the source fills these target fields."""
+
+    deactivate: dict[str, Value]
+
+
 class Pipeline(Strict):
     """One direction between two objects."""
 
@@ -211,7 +219,10 @@ class Pipeline(Strict):
     where: dict[str, Value] = {}
     """Only records whose source fields hold these values."""
     on_empty: OnEmpty = "keep"
-    on_delete: OnDelete = "ignore"
+    on_delete: OnDelete | Deactivate = "ignore"
+    """What becomes of the target record when the source record is deleted; `unlink` ends the pair and leaves it."""
+    delete_limit: int = Field(100, ge=0)
+    """So many deletions in an hour happen by themselves; more wait for a person's consent."""
     conflict: str = "latest"
     """Who wins when both sides changed a field: a system's name, `latest` or `review`."""
     fields: dict[str, Annotated[Mapping, BeforeValidator(_mapping)]]
@@ -229,7 +240,9 @@ class Pipeline(Strict):
     @cached_property
     def writes(self) -> frozenset[str]:
         """Every target field that the pipeline may fill."""
-        return frozenset({*self.fields, *self.references, *([self.parent.field] if self.parent else [])})
+        deactivated = self.on_delete.deactivate if isinstance(self.on_delete, Deactivate) else ()
+        parent = [self.parent.field] if self.parent else []
+        return frozenset({*self.fields, *self.references, *parent, *deactivated})
 
     @property
     def others(self) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -15,8 +15,11 @@ import orjson
 from syncline.contracts import codec
 from syncline.contracts.errors import Malformed
 from syncline.contracts.ref import Fields, Object, Ref, Value
+from syncline.contracts.transforms import Transform
 
-CommandOp = Literal["upsert"]
+CommandOp = Literal["upsert", "delete"]
+OnDelete = Literal["unlink", "deactivate", "delete"]
+ON_DELETE = frozenset(get_args(OnDelete))
 COMMAND_OPS = frozenset(get_args(CommandOp))
 
 
@@ -30,6 +33,9 @@ class Command:
     match: rules in order, each target field to value; the first that finds one unlinked record links to it.
     conflict: target field to the winner: a system's name, `latest` or `review`; `*` stands for the others.
     creates: False for a deferred reference, which patches a record that another command creates.
+    derived: target field to the transforms that its own present value goes through.
+    on_delete, delete_limit: of a `delete`, what becomes of the target, and how many in an hour need nobody's consent;
+    `fields` then is what a deactivated record holds.
     """
 
     pipeline: str
@@ -46,6 +52,9 @@ class Command:
     match: list[Fields] = field(default_factory=list)
     conflict: dict[str, str] = field(default_factory=dict)
     creates: bool = True
+    derived: dict[str, list[Transform]] = field(default_factory=dict)
+    on_delete: OnDelete = "unlink"
+    delete_limit: int = 0
 
     @property
     def id(self) -> str:
@@ -73,6 +82,9 @@ class Command:
             "match": self.match,
             "conflict": self.conflict,
             "creates": self.creates,
+            "derived": self.derived,
+            "on_delete": self.on_delete,
+            "delete_limit": self.delete_limit,
         }
 
     def encode(self) -> bytes:
@@ -104,4 +116,7 @@ class Command:
             match=codec.take(document, "match", list),
             conflict=codec.take(document, "conflict", dict),
             creates=codec.take(document, "creates", bool),
+            derived=codec.take(document, "derived", dict),
+            on_delete=codec.take_one_of(document, "on_delete", ON_DELETE),
+            delete_limit=codec.take(document, "delete_limit", int),
         )

@@ -10,7 +10,8 @@ from syncline.contracts.ref import Ref, Value
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conflict:
     """incoming is the source's mapped value, present the target's; decided: `incoming`, `present` or `review`.
-    version is the source's; with pipeline, source and field it names the conflict, so that a repeat is none."""
+    version is the source's; with pipeline, source, field and both values it names the conflict, so that a repeat is
+    none. The times are those of the records, inputs the source fields behind the field."""
 
     pipeline: str
     source: Ref
@@ -21,3 +22,6 @@ class Conflict:
     present: Value
     decided: str
     version: str
+    source_time: str | None = None
+    target_time: str | None = None
+    inputs: tuple[str, ...] = ()

@@ -41,6 +41,16 @@ class RecordRejected(SynclineError):
         self.remedy = remedy
 
 
+class DuplicateDetected(RecordRejected):
+    """The target takes the record for one that it has; `matches` are the ids of the records it resembles."""
+
+    def __init__(
+        self, message: str, *, code: str, fields: tuple[str, ...], remedy: str, matches: tuple[str, ...]
+    ) -> None:
+        super().__init__(message, code=code, fields=fields, remedy=remedy)
+        self.matches = matches
+
+
 class Malformed(RecordRejected):
     """Bytes that do not hold to a contract: not JSON, a missing attribute, a wrong type."""
 

@@ -19,7 +19,8 @@ class Result:
     """Published under the source's key and, when there is a target, under the target's: a link makes both synced.
 
     version is the source's; reason says why for every outcome but `written`; written names the target's fields
-    that were sent, created tells a new record from a patch.
+    that were sent, created tells a new record from a patch. ended: the pair is no longer one, and neither of the two
+    counts as synced.
     """
 
     pipeline: str
@@ -30,6 +31,7 @@ class Result:
     reason: str | None = None
     written: tuple[str, ...] = ()
     created: bool = False
+    ended: bool = False
 
     def encode(self) -> bytes:
         return codec.encode(
@@ -43,6 +45,7 @@ class Result:
                 "reason": self.reason,
                 "written": self.written,
                 "created": self.created,
+                "ended": self.ended,
             }
         )
 
@@ -60,6 +63,7 @@ class Result:
             reason=codec.take_optional(document, "reason", str),
             written=tuple(codec.take(document, "written", list)),
             created=codec.take(document, "created", bool),
+            ended=codec.take(document, "ended", bool),
         )
 
     def message_keys(self) -> list[bytes]:

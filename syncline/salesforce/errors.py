@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from syncline.contracts.errors import RecordRejected, SynclineError, Transient
+from syncline.contracts.errors import SynclineError, Transient
 
 
 class OutcomeUnknown(Transient):
@@ -14,13 +14,3 @@ class OutcomeUnknown(Transient):
 
 class LocatorExpired(SynclineError):
     """The rest of a query's result is gone: run the query again, from the last record that was kept."""
-
-
-class DuplicateDetected(RecordRejected):
-    """A duplicate rule of the org refused the record; `matches` are the ids of the records it resembles."""
-
-    def __init__(
-        self, message: str, *, code: str, fields: tuple[str, ...], remedy: str, matches: tuple[str, ...]
-    ) -> None:
-        super().__init__(message, code=code, fields=fields, remedy=remedy)
-        self.matches = matches

@@ -17,8 +17,16 @@ from urllib.parse import quote, urlencode
 
 import orjson
 
-from syncline.contracts.errors import Fatal, Malformed, RecordRejected, SynclineError, Throttled, Transient
-from syncline.salesforce.errors import DuplicateDetected, OutcomeUnknown
+from syncline.contracts.errors import (
+    DuplicateDetected,
+    Fatal,
+    Malformed,
+    RecordRejected,
+    SynclineError,
+    Throttled,
+    Transient,
+)
+from syncline.salesforce.errors import OutcomeUnknown
 from syncline.salesforce.remedies import remedy
 
 Method = Literal["GET", "POST", "PATCH", "PUT", "DELETE"]

@@ -10,8 +10,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from syncline.contracts.errors import Fatal, RecordRejected, SessionExpired, SynclineError, Throttled, Transient
-from syncline.salesforce.errors import DuplicateDetected, LocatorExpired, OutcomeUnknown
+from syncline.contracts.errors import (
+    DuplicateDetected,
+    Fatal,
+    RecordRejected,
+    SessionExpired,
+    SynclineError,
+    Throttled,
+    Transient,
+)
+from syncline.salesforce.errors import LocatorExpired, OutcomeUnknown
 
 
 class Remedy(NamedTuple):

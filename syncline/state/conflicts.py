@@ -1,8 +1,10 @@
-"""The record of conflicts, for a person to look at."""
+"""The record of conflicts, for a person to look at and, where the policy leaves it to them, to decide."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from syncline.contracts.conflict import Conflict
@@ -13,6 +15,16 @@ from syncline.runtime.sql import statements
 SQL = statements("syncline.state", "conflicts.sql")
 
 
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """id is the person's name for it; resolved: the system that a person let win, None while nobody has."""
+
+    id: int
+    conflict: Conflict
+    resolved: str | None
+    at: datetime
+
+
 class Conflicts:
     """pool: one of `database.connect`, whose jsonb columns are Python values."""
 
@@ -20,7 +32,7 @@ class Conflicts:
         self._pool = pool
 
     async def record(self, rows: Sequence[Conflict]) -> None:
-        """A conflict met again (same pipeline, source, field and version) stays as it was first recorded."""
+        """A conflict met again (same pipeline, source, field, version and values) stays as it was first recorded."""
         documents = [
             {
                 "pipeline": row.pipeline,
@@ -32,6 +44,9 @@ class Conflicts:
                 "present": row.present,
                 "decided": row.decided,
                 "version": row.version,
+                "source_time": row.source_time,
+                "target_time": row.target_time,
+                "inputs": row.inputs,
             }
             for row in rows
         ]
@@ -39,10 +54,23 @@ class Conflicts:
             with errors("recording syncline.conflicts"):
                 await self._pool.execute(SQL["record"], documents)
 
-    async def list(self, limit: int) -> list[Conflict]:
-        """Newest first."""
+    async def list(self, limit: int, *, waiting: bool = False) -> list[Recorded]:
+        """Newest first; `waiting` only those that a person has to decide."""
         with errors("reading syncline.conflicts"):
-            rows = await self._pool.fetch(SQL["list"], limit)
-        return [
-            Conflict(**{**row, "source": Ref.parse(row["source"]), "target": Ref.parse(row["target"])}) for row in rows
-        ]
+            return [_recorded(row) for row in await self._pool.fetch(SQL["list"], limit, waiting)]
+
+    async def get(self, id: int) -> Recorded | None:  # noqa: A002 - what people call it
+        with errors("reading syncline.conflicts"):
+            row = await self._pool.fetchrow(SQL["get"], id)
+        return _recorded(row) if row else None
+
+    async def resolve(self, id: int, winner: str) -> None:  # noqa: A002
+        """Note that a person decided; once is enough."""
+        with errors("resolving a conflict"):
+            await self._pool.execute(SQL["resolve"], id, winner)
+
+
+def _recorded(row: Any) -> Recorded:
+    fields = {name: row[name] for name in Conflict.__dataclass_fields__}
+    sides = {"source": Ref.parse(row["source"]), "target": Ref.parse(row["target"]), "inputs": tuple(row["inputs"])}
+    return Recorded(row["id"], Conflict(**{**fields, **sides}), row["resolved"], row["at"])

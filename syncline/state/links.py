@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import asyncpg
+
 from syncline.contracts.link import Link, Side
 from syncline.contracts.ref import Object, Ref
 from syncline.runtime.postgres import errors
@@ -12,6 +14,8 @@ from syncline.runtime.sql import statements
 
 SQL = statements("syncline.state", "links.sql")
 
+WHOLE = ("revision", "id", "ended", "ended_by", "bounces", "bounced_to", "bounced_at", "paused")
+"""What belongs to the pair and not to one of its sides."""
 PAIR = ("a_system", "a_object", "a_id", "b_system", "b_object", "b_id")
 
 Asked = tuple[Ref, Object]
@@ -43,10 +47,16 @@ class Links:
         """
         if not links:
             return []
-        rows = [{"place": place, "revision": link.revision, **_columns(link)} for place, link in enumerate(links)]
+        rows = [{"place": place, **_columns(link)} for place, link in enumerate(links)]
         new = {tuple(row[name] for name in PAIR): row["place"] for row in rows if row["revision"] == 0}
         with errors("saving syncline.links"):
-            saved = await self._pool.fetch(SQL["save"], rows)
+            try:
+                saved = await self._pool.fetch(SQL["save"], rows)
+            except asyncpg.UniqueViolationError:
+                # A pair that was revived with a record that is linked by now: only that one is to be planned again.
+                if len(links) == 1:
+                    return [False]
+                return [kept for link in links for kept in await self.save([link])]
         # An inserted row cannot say which place it was given at, only which pair it is.
         kept = {new[tuple(pair)] if place is None else place for place, *pair in saved}
         return [place in kept for place in range(len(links))]
@@ -55,7 +65,8 @@ class Links:
 def _columns(link: Link) -> dict[str, Any]:
     """Side `a` is the one whose (system, object) sorts first, so that both directions share a row."""
     sides = sorted((link.source, link.target), key=lambda side: side.ref.kind)
-    return {
+    whole = {name: getattr(link, name) for name in WHOLE}
+    return whole | {
         f"{letter}_{name}": value
         for letter, side in zip("ab", sides, strict=True)
         for name, value in (
@@ -64,6 +75,7 @@ def _columns(link: Link) -> dict[str, Any]:
             ("id", side.ref.id),
             ("version", side.version),
             ("known", side.known),
+            ("review", side.review),
         )
     }
 
@@ -72,6 +84,11 @@ def _seen_from(ref: Ref, kind: Object, row: Any) -> Link:
     ours, theirs = ("a", "b") if ref.kind <= kind else ("b", "a")
 
     def side(letter: str, owner: Object) -> Side:
-        return Side(Ref(*owner, row[f"{letter}_id"]), row[f"{letter}_version"], row[f"{letter}_known"])
+        return Side(
+            Ref(*owner, row[f"{letter}_id"]),
+            row[f"{letter}_version"],
+            row[f"{letter}_known"],
+            tuple(row[f"{letter}_review"]),
+        )
 
-    return Link(side(ours, ref.kind), side(theirs, kind), row["revision"])
+    return Link(side(ours, ref.kind), side(theirs, kind), **{name: row[name] for name in WHOLE})

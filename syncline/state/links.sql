@@ -1,6 +1,6 @@
 -- name: find
 -- Each record asked for is side a or side b of its links, `asked`; a probe of one index each.
-SELECT w.place, l.a_id, l.a_version, l.a_known, l.b_id, l.b_version, l.b_known, l.revision
+SELECT w.place, l.*
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
      WITH ORDINALITY AS w (asked, system, object, id, other_system, other_object, place)
 JOIN syncline.links l
@@ -8,7 +8,7 @@ JOIN syncline.links l
    = (w.system, w.object, w.id, w.other_system, w.other_object)
 WHERE w.asked = 'a'
 UNION ALL
-SELECT w.place, l.a_id, l.a_version, l.a_known, l.b_id, l.b_version, l.b_known, l.revision
+SELECT w.place, l.*
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
      WITH ORDINALITY AS w (asked, system, object, id, other_system, other_object, place)
 JOIN syncline.links l
@@ -21,32 +21,35 @@ WHERE w.asked = 'b'
 -- first insert: two batches that meet wait for each other, they do not deadlock.
 WITH given AS (
     SELECT * FROM jsonb_to_recordset($1::jsonb) AS g (
-        place int, revision bigint,
-        a_system text, a_object text, a_id text, a_version text, a_known jsonb,
-        b_system text, b_object text, b_id text, b_version text, b_known jsonb
+        place int, id bigint, revision bigint,
+        a_system text, a_object text, a_id text, a_version text, a_known jsonb, a_review jsonb,
+        b_system text, b_object text, b_id text, b_version text, b_known jsonb, b_review jsonb,
+        ended text, ended_by text, bounces int, bounced_to text, bounced_at text, paused boolean
     )
 ), locked AS (
     SELECT l.id, g.place
     FROM given g
-    JOIN syncline.links l
-      ON (l.a_system, l.a_object, l.a_id, l.b_system, l.b_object)
-       = (g.a_system, g.a_object, g.a_id, g.b_system, g.b_object)
-     AND l.b_id = g.b_id
+    JOIN syncline.links l USING (id)
     WHERE g.revision > 0
     ORDER BY l.id
     FOR UPDATE OF l
 ), updated AS (
     UPDATE syncline.links l
-    SET a_version = greatest(l.a_version, g.a_version COLLATE "C"), a_known = g.a_known,
-        b_version = greatest(l.b_version, g.b_version COLLATE "C"), b_known = g.b_known,
+    SET a_id = g.a_id, a_version = greatest(l.a_version, g.a_version COLLATE "C"),
+        a_known = g.a_known, a_review = g.a_review,
+        b_id = g.b_id, b_version = greatest(l.b_version, g.b_version COLLATE "C"),
+        b_known = g.b_known, b_review = g.b_review,
+        ended = g.ended, ended_by = g.ended_by,
+        bounces = g.bounces, bounced_to = g.bounced_to, bounced_at = g.bounced_at, paused = g.paused,
         revision = l.revision + 1, updated_at = now()
     FROM locked JOIN given g USING (place)
     WHERE l.id = locked.id AND l.revision = g.revision
     RETURNING g.place
 ), inserted AS (
     INSERT INTO syncline.links AS l
-        (a_system, a_object, a_id, a_version, a_known, b_system, b_object, b_id, b_version, b_known)
-    SELECT a_system, a_object, a_id, a_version, a_known, b_system, b_object, b_id, b_version, b_known
+        (a_system, a_object, a_id, a_version, a_known, a_review, b_system, b_object, b_id, b_version, b_known, b_review)
+    SELECT a_system, a_object, a_id, a_version, a_known, a_review,
+           b_system, b_object, b_id, b_version, b_known, b_review
     FROM given
     WHERE revision = 0 AND (SELECT count(*) FROM updated) >= 0
     ORDER BY a_system, a_object, a_id, b_system, b_object, b_id

@@ -189,5 +189,14 @@ async def test_a_conflict_is_recorded_once_and_listed_newest_first(pool: Any) ->
     await conflicts.record([first])
     await conflicts.record([second, replace(first, decided="review"), second])
     await conflicts.record([])
-    assert await conflicts.list(10) == [second, first]
-    assert await conflicts.list(1) == [second]
+    assert [each.conflict for each in await conflicts.list(10)] == [second, first]
+    assert [each.conflict for each in await conflicts.list(1)] == [second]
+    other = replace(first, present="typed since", decided="review", inputs=("Phone",))
+    await conflicts.record([other])
+    [waiting] = await conflicts.list(10, waiting=True)
+    assert waiting.conflict == other
+    await conflicts.resolve(waiting.id, "hub")
+    assert await conflicts.list(10, waiting=True) == []
+    kept = await conflicts.get(waiting.id)
+    assert kept is not None
+    assert kept.resolved == "hub"

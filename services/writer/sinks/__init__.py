@@ -65,5 +65,8 @@ class Sink(Protocol):
     ) -> Sequence[Sequence[Present]]:
         """For each tuple of values, the records whose `rule` fields hold them (text without regard to case)."""
 
+    async def delete(self, name: str, ids: Sequence[str]) -> Sequence[Written]:
+        """In order; what is gone already counts as deleted. Raises Transient, Fatal."""
+
     async def write(self, name: str, writes: Sequence[Write]) -> Sequence[Written]:
         """In order, one outcome a write; a rejected row leaves its neighbours alone. Raises Transient, Fatal."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from syncline.config.model import Config, Pipeline
-from syncline.config.transforms import transformed
 from syncline.contracts.ref import Fields, Object, Ref, Value
+from syncline.contracts.transforms import transformed
 
 Records = Mapping[Object, Mapping[str, Fields]]
 """Everything that both systems hold: object to id to fields."""

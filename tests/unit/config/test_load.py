@@ -176,9 +176,9 @@ def test_a_client_has_exactly_one_secret() -> None:
 
 
 def test_a_field_has_one_origin() -> None:
-    for origin in ("{}", "{from: Name, static: x}"):
+    for origin in ("{}", "{from: Name, static: x}", "{from: Name, destination: true}"):
         (fault,) = told(spoiled(("      name: Name", f"      name: {origin}")))
-        assert fault.endswith("a field has either `from` or `static`")
+        assert fault.endswith("a field has one of `from`, `static` and `destination: true`")
     assert (
         config(("      name: Name", "      name: {static: null}")).pipelines["companies"].fields["name"].from_ is None
     )

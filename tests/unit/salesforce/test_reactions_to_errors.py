@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from syncline.contracts.errors import (
+    DuplicateDetected,
     Fatal,
     Malformed,
     RecordRejected,
@@ -17,7 +18,7 @@ from syncline.contracts.errors import (
     Throttled,
     Transient,
 )
-from syncline.salesforce.errors import DuplicateDetected, LocatorExpired, OutcomeUnknown
+from syncline.salesforce.errors import LocatorExpired, OutcomeUnknown
 from syncline.salesforce.protocol import Limits, Reply, Request, decipher, encode
 from syncline.salesforce.remedies import CODES, STATUSES
 from tests.unit.salesforce.world import error, reply

@@ -5,16 +5,17 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.writer.test_two_sides import called_as
-from tests.unit.writer.world import World
+from tests.unit.writer.world import HUB_NAME, World, config
 
 SIDES = [("sf", "hub"), ("hub", "sf")]
+OBJECT = {"sf": "Account", "hub": HUB_NAME["Account"]}
 POLICIES = ["sf", "hub", "latest"]
 
 
 def made_without_link(policy: str, source: str) -> tuple[World, str]:
     """A record of `source` whose counterpart was made just before the writer died; its command comes again."""
-    world = World(policy)
-    id = world.system(source).create({called_as(source, "Name"): "Acme", called_as(source, "Phone"): "1"})
+    world = World(config(policy))
+    id = world.system(source).create("Account", {called_as(source, "Name"): "Acme", called_as(source, "Phone"): "1"})
     flow(world, source)
     world.links.crash = True
     world.write(1)
@@ -35,13 +36,13 @@ def test_an_edit_of_the_source_is_no_conflict_with_what_the_writer_itself_wrote(
     policy: str, source: str, target: str
 ) -> None:
     world, id = made_without_link(policy, source)
-    world.system(source).save(id, {called_as(source, "Phone"): "2"})
+    world.system(source).save(OBJECT[source], id, {called_as(source, "Phone"): "2"})
     flow(world, source)
     world.write(len(world.commands))
     world.settle()
     [made] = world.system(target).records.values()
     assert made.values[called_as(target, "Phone")] == "2"
-    assert world.system(source).records[id].values[called_as(source, "Phone")] == "2"
+    assert world.system(source).records[OBJECT[source], id].values[called_as(source, "Phone")] == "2"
     assert world.conflicts.rows == []
 
 
@@ -49,14 +50,15 @@ def test_an_edit_of_the_source_is_no_conflict_with_what_the_writer_itself_wrote(
 @pytest.mark.parametrize(("source", "target"), SIDES)
 def test_an_edit_of_both_is_a_conflict_all_the_same(policy: str, source: str, target: str) -> None:
     world, id = made_without_link(policy, source)
-    world.system(source).save(id, {called_as(source, "Phone"): "2"})
-    [made] = world.system(target).records
-    world.system(target).save(made, {called_as(target, "Phone"): "3"})
+    world.system(source).save(OBJECT[source], id, {called_as(source, "Phone"): "2"})
+    [(name, made)] = world.system(target).records
+    world.system(target).save(name, made, {called_as(target, "Phone"): "3"})
     flow(world, source)
     world.write(len(world.commands))
     world.settle()
     ends = {
-        world.system(name).records[ref].values[called_as(name, "Phone")] for name, ref in [(source, id), (target, made)]
+        world.system(each).records[OBJECT[each], ref].values[called_as(each, "Phone")]
+        for each, ref in [(source, id), (target, made)]
     }
     assert len(ends) == 1
     [conflict] = world.conflicts.rows

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -10,13 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.writer.merge import UNKNOWN, Clash, Merged, bears_mark, changed, decide, merge, same
+from services.writer import merge as merging
+from services.writer.merge import SKEW, UNKNOWN, Clash, Decided, Merged, bears_mark, changed, same
 from services.writer.sinks import Present
 from syncline.contracts.command import Command
 from syncline.contracts.ref import Fields, Object, Ref, Value
 
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+merge, decide = partial(merging.merge, now=NOW), partial(merging.decide, now=NOW)
 ACCOUNT, COMPANY = Object("sf", "Account"), Object("hub", "company")
-EARLY, LATE = "2026-01-01T10:00:00Z", "2026-01-01T10:00:01Z"
+EARLY, LATE = "2026-01-01T10:00:00Z", "2026-01-01T10:00:05Z"
 values = st.none() | st.booleans() | st.integers(-3, 3) | st.floats(-3, 3) | st.sampled_from(["", "x", "1", "true"])
 
 
@@ -128,7 +133,7 @@ MERGED: dict[str, tuple[Value, Fields, Fields, Fields, Fields, str | None]] = {
 
 @pytest.mark.parametrize(("incoming", "agreed", "now", "patch", "known", "decided"), MERGED.values(), ids=MERGED)
 def test_one_field(
-    incoming: Value, agreed: Fields, now: Fields, patch: Fields, known: Fields, decided: str | None
+    incoming: Value, agreed: Fields, now: Fields, patch: Fields, known: Fields, decided: Decided | None
 ) -> None:
     given_ = command({"f": incoming})
     clashes = (Clash("f", agreed.get("f"), incoming, now.get("f"), decided),) if decided else ()
@@ -141,7 +146,7 @@ def test_where_the_target_wins_what_was_agreed_stays(policy: str, agreed: Fields
     """So that the target's own change still is one when its event comes."""
     given_ = command({"f": "y"}, conflict=policy)
     merged = merge(given_, given_.fields, agreed, present({"f": "z"}))
-    decided = "present" if policy == "hub" else "review"
+    decided: Decided = "present" if policy == "hub" else "review"
     base = agreed.get("f")
     assert merged == Merged({}, {"f": base}, (Clash("f", base, "y", "z", decided),))
 
@@ -185,7 +190,7 @@ def test_only_the_mark_of_this_source_record_counts() -> None:
         ({}, "incoming"),
     ],
 )
-def test_a_fields_own_policy_goes_before_that_of_the_others(conflict: dict[str, str], decided: str) -> None:
+def test_a_fields_own_policy_goes_before_that_of_the_others(conflict: dict[str, str], decided: Decided) -> None:
     assert decide(command({}, conflict=conflict, time=LATE), "f", present({}, time=EARLY)) == decided
 
 
@@ -208,3 +213,21 @@ def test_latest_is_who_changed_it_last_and_a_tie_goes_to_one_system() -> None:
     cases: list[tuple[str, str, Any]] = [(LATE, EARLY, "sf"), (EARLY, LATE, "hub"), (EARLY, TIMES[3], "sf")]
     for account, company, expected in cases:
         assert winner(ACCOUNT, account, COMPANY, company) == expected
+
+
+def test_times_that_two_clocks_cannot_tell_apart_count_as_equal() -> None:
+    close = (datetime.fromisoformat(EARLY) + SKEW - timedelta(milliseconds=1)).isoformat()
+    for ours, theirs in ((EARLY, close), (close, EARLY)):
+        given_ = command({"f": 1}, conflict="latest", time=ours)
+        assert decide(given_, "f", present({}, time=theirs)) == "incoming"  # sf sorts behind hub
+
+
+def test_a_clock_that_runs_ahead_does_not_win_for_ever() -> None:
+    ahead = (NOW + timedelta(days=1)).isoformat()
+    soon = (NOW + timedelta(days=2)).isoformat()
+    assert decide(command({"f": 1}, conflict="latest", time=ahead), "f", present({}, time=soon)) == "incoming"
+
+
+def test_a_destination_value_is_the_targets_own_through_the_transforms() -> None:
+    given_ = replace(command({}), derived={"f": ["upper"], "g": ["trim"]})
+    assert merge(given_, {}, {}, present({"f": "abc", "g": "clean"})) == Merged({"f": "ABC"}, {}, ())

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
 
+from services.writer import plan
 from services.writer.merge import Clash
 from services.writer.plan import (
     Step,
     claimable,
-    concluded,
     conflicts,
     created,
     newest,
     news,
-    patched,
     result,
     settled,
+    settled_by_link,
 )
 from services.writer.sinks import Present, Saved, Write
 from syncline.contracts.command import Command
@@ -26,6 +28,8 @@ from syncline.contracts.conflict import Conflict
 from syncline.contracts.link import Link, Side
 from syncline.contracts.ref import Fields, Object, Ref
 
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+patched, concluded = partial(plan.patched, now=NOW), partial(plan.concluded, now=NOW)
 COMPANY = Object("hub", "company")
 SOURCE, TARGET = Ref("sf", "Account", "001"), Ref(*COMPANY, "c1")
 
@@ -113,9 +117,9 @@ def test_nothing_comes_of_nothing() -> None:
 
 
 def test_an_older_version_than_the_applied_one_is_settled_at_once() -> None:
-    assert news(command({"name": "b"}, version="1"), link({"NAME": "a"}, {"name": "a"}, version="2")) == (
-        "a newer version was applied"
-    )
+    stored = link({"NAME": "a"}, {"name": "a"}, version="2")
+    assert settled_by_link(command({"name": "b"}, version="1"), stored) == ("skipped", "a newer version was applied")
+    assert settled_by_link(command({"name": "b"}, version="2"), stored) is None
 
 
 def test_an_equal_version_with_other_content_is_news() -> None:
@@ -174,7 +178,11 @@ def test_what_is_known_after_a_patch_keeps_the_rest_and_never_goes_back() -> Non
     stored = link({"NAME": "a", "FAX": "f"}, {"name": "a", "fax": "f"}, version="1", written="9")
     step = patched(command({"name": "b"}), stored, present({"name": "a"}))
     assert concluded(step, Saved("c1", False, "8")) == Link(
-        Side(SOURCE, "2", {"NAME": "b", "FAX": "f"}), Side(TARGET, "9", {"name": "b", "fax": "f"}), revision=3
+        Side(SOURCE, "2", {"NAME": "b", "FAX": "f"}),
+        Side(TARGET, "9", {"name": "b", "fax": "f"}),
+        revision=3,
+        bounced_to="hub",
+        bounced_at=NOW.isoformat(),
     )
 
 
@@ -216,6 +224,9 @@ def test_a_lost_conflict_is_told_in_the_result_and_recorded() -> None:
             present="c",
             decided="present",
             version="2",
+            source_time="2026-01-01T10:00:00Z",
+            target_time="2026-01-01T09:00:00Z",
+            inputs=("NAME",),
         )
     ]
 

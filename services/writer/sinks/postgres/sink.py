@@ -11,6 +11,7 @@ from typing import Any
 from services.writer.sinks import Present, Saved, Write, Written
 from services.writer.sinks.postgres import sql
 from services.writer.sinks.postgres.batch import Batch
+from services.writer.sinks.postgres.removal import Removal
 from services.writer.sinks.postgres.target import Target, load
 from syncline.config.model import PostgresSystem
 from syncline.contracts.errors import RecordRejected
@@ -81,6 +82,13 @@ class PostgresSink:
         for row, present in zip(rows, found, strict=True):
             matches[asked[row["place"] - 1][0]].append(present)
         return matches
+
+    async def delete(self, name: str, ids: Sequence[str]) -> list[Written]:
+        """Rows that others refer to are rejected one by one; the rest go in one statement."""
+        target = self.targets[name]
+        with errors(f"deleting {len(ids)} rows of {target.described.table}"):
+            async with self.pool.acquire() as connection, connection.transaction():
+                return await Removal(connection, target, self.calls, self.rows).delete(ids)
 
     async def write(self, name: str, writes: Sequence[Write]) -> list[Written]:
         target = self.targets[name]

@@ -55,6 +55,15 @@ def find(table: Table, mark: str) -> str:
     )
 
 
+def delete(table: Table) -> str:
+    """$1 ids as text[]."""
+    key = _column(table.key)
+    return (
+        f"DELETE FROM {quoted_table(table.name)} AS {ROW} WHERE {key} = ANY($1::text[]::{table.key_type}[])"
+        f" RETURNING {key}::text AS id"
+    )
+
+
 def update(table: Table, columns: Sequence[str]) -> str:
     """$1 [{"id", "patch"}], then `told_apart`. A column that a row's patch lacks keeps its value; null clears."""
     names = ", ".join(map(quoted, columns))

@@ -21,6 +21,8 @@ from syncline.salesforce.errors import LocatorExpired
 from syncline.salesforce.soql import Name, Names, bind, chunks
 
 STAMP = "SystemModstamp"
+GONE = ("ENTITY_IS_DELETED", "INVALID_CROSS_REFERENCE_KEY", "NOT_FOUND")
+"""Codes for a record that is not there (REST API, "Status Codes and Error Responses")."""
 
 Send = Callable[[Sequence[collections.Row]], Awaitable[list[collections.Outcome]]]
 
@@ -119,6 +121,22 @@ class SalesforceSink:
                 else:
                     outcomes[place] = result
         return [outcomes[place] for place in range(len(writes))]
+
+    async def delete(self, name: str, ids: Sequence[str]) -> list[Written]:
+        sent = version(self.client.server_time) if self.client.server_time else ""
+        with _reactions(f"deleting {len(ids)} records of {name}"):
+            outcomes = await self.client.delete(list(ids))
+        self.calls["delete"] += -(-len(ids) // collections.WRITE_ROWS)
+        done: list[Written] = []
+        for id18, outcome in zip(ids, outcomes, strict=True):
+            if isinstance(outcome, RecordRejected) and outcome.code in GONE:
+                outcome = collections.Saved(id18, created=False)
+            if isinstance(outcome, collections.Saved):
+                done.append(Saved(id18, False, sent))
+                self.rows["delete"] += 1
+            else:
+                done.append(outcome)
+        return done
 
     def _calls(
         self, name: str, writes: Sequence[Write], without: Collection[int]

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncline.config.transforms import STEPS, Transform, transformed
 from syncline.contracts.ref import Value
+from syncline.contracts.transforms import STEPS, Transform, transformed
 
 steps = st.lists(st.sampled_from(sorted(STEPS)))
 
