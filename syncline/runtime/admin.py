@@ -71,10 +71,14 @@ def _refuse(topics: Sequence[Topic], counts: Mapping[str, int], partitions: int)
 
 @asynccontextmanager
 async def _asking(address: str) -> AsyncIterator[AIOKafkaAdminClient]:
-    """Raises Transient for whatever the client raises inside."""
+    """Raises Transient for whatever the client raises, also inside."""
     admin = AIOKafkaAdminClient(bootstrap_servers=address, request_timeout_ms=20_000)
     try:
         await admin.start()
+    except KafkaError as error:
+        await admin.close()
+        raise Transient(f"Kafka at {address} cannot be reached: {error}") from error
+    try:
         yield admin
     except KafkaError as error:
         raise Transient(f"Kafka at {address} did not answer: {error}") from error

@@ -62,14 +62,15 @@ async def test_a_migration_that_fails_leaves_nothing_behind_and_can_be_tried_aga
     monkeypatch.setattr(database, "_migrations", lambda: [*shipped, broken])
     with pytest.raises(Exception, match="division by zero"):
         await migrate(pool)
-    assert await tables(pool) == TABLES
+    assert await tables(pool) >= TABLES
+    assert "half" not in await tables(pool)
     monkeypatch.setattr(database, "_migrations", lambda: shipped)
     async with asyncio.timeout(10):  # the lock was given back
         assert await migrate(pool) == []
 
 
 async def test_a_database_that_was_never_migrated_is_told_with_the_command(pool: Any) -> None:
-    with pytest.raises(Fatal, match=r"the state schema lacks 0001_start.sql.*run `syncline migrate`"):
+    with pytest.raises(Fatal, match=r"the state schema lacks 0001_start.sql.*: run `syncline migrate`"):
         await check_migrated(pool)
 
 

@@ -81,10 +81,8 @@ async def test_a_broker_that_is_not_there_is_told_at_once() -> None:
         holder.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{holder.getsockname()[1]}"
         began = time.monotonic()
-        for attempt in (
-            create_topics(address, [Topic("a")], partitions=1, replication=1),
-            check_topics(address, [Topic("a")], partitions=1),
-        ):
-            with pytest.raises(Transient, match=f"Kafka at {address} did not answer: .*{address}"):
-                await attempt
+        with pytest.raises(Transient, match=f"Kafka at {address} cannot be reached"):
+            await create_topics(address, [Topic("a")], partitions=1, replication=1)
+        with pytest.raises(Transient, match=f"Kafka at {address} cannot be reached"):
+            await check_topics(address, [Topic("a")], partitions=1)
         assert time.monotonic() - began < 5
