@@ -51,7 +51,7 @@ async def test_a_contact_tells_the_same_story_by_both_of_its_ids(whole: Whole) -
     async with whole() as told:
         await told.fill(data)
         await asyncio.gather(*(told.system.start(service) for service in SERVICES))
-        assert (await told.settled()).compared == 2
+        assert (await told.settled()).compared == 4  # two pairs, both ways
         pairs = await both.pairs(told.state)
         [customer] = [other.id for (ref, _), other in pairs.items() if ref.id == contact["Id"]]
         assert Object("hub", "customer") in {other.kind for other in pairs.values()}

@@ -245,7 +245,9 @@ async def invoke(told: Told, tmp_path: Path, words: Sequence[str]) -> Result:
         "SYNCLINE_PIPELINES": str(pipelines),
         "COLUMNS": "200",
     }
-    return await asyncio.to_thread(CliRunner().invoke, cli, words, env=env)
+    done = await asyncio.to_thread(CliRunner().invoke, cli, words, env=env)
+    assert isinstance(done.exception, SystemExit | None), done.exc_info
+    return done
 
 
 async def test_the_commands_tell_it_to_people_and_to_machines(told: Told, tmp_path: Path) -> None:
@@ -260,6 +262,7 @@ async def test_the_commands_tell_it_to_people_and_to_machines(told: Told, tmp_pa
     assert f"{CUSTOMER} = {CONTACT}" in people.output
     assert f"no longer held for {ACCOUNT}" in people.output
     machines = await invoke(told, tmp_path, ["explain", CONTACT.id, "--json"])
+    assert machines.exit_code == 0, machines.output
     assert json.loads(machines.stdout)["records"] == [str(CUSTOMER), str(CONTACT)]
 
     shown = await invoke(told, tmp_path, ["explain", odd.id])
