@@ -134,7 +134,7 @@ def check(as_json: bool) -> None:
     sys.exit(0 if run(go()) else 1)
 
 
-for command in (explain_command, held_commands, conflicts_commands):
+for command in (explain_command, held_commands, conflicts_commands, deletions_commands):
     cli.add_command(command)
 
 
