@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.live import Live
 
 from syncline.cli.conflicts import conflicts_commands
+from syncline.cli.deletions import deletions_commands
 from syncline.cli.explain import explain_command
 from syncline.cli.held import held_commands
 from syncline.cli.running import as_json, configured, run
