@@ -139,6 +139,7 @@ async def _consumer(address: str) -> AsyncIterator[AIOKafkaConsumer]:
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         max_partition_fetch_bytes=MESSAGE_BYTES,
+        retry_backoff_ms=10,  # slept once for each topic before its offsets are asked for
         fetch_max_wait_ms=20,  # a fetch that waits at the end of one partition would keep the others back
     )
     try:

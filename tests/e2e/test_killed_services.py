@@ -14,6 +14,8 @@ from tests.e2e.conftest import Whole
 from tests.e2e.people import at_work, check_end_state, put_faults, small
 
 KILLS = 3
+LATENCY = "0.15"
+"""Seconds that each call to Salesforce takes, as in life: a kill then often strikes in the middle of a pass."""
 FAULTS = {
     "error_html": 0.03,
     "error_json": 0.03,
@@ -29,7 +31,7 @@ async def run(whole: Whole, victims: Sequence[str], seed: int, faults: dict[str,
     """Returns how often each fault struck. Each victim is killed so much of the flow after the one before; right
     after it where the dice say nothing: then the next start, or the recovery of the others, is what is hit."""
     rng, data = random.Random(f"kills {seed}"), small(seed)
-    async with whole(org=("--seed", str(seed))) as told:
+    async with whole(org=("--seed", str(seed), "--latency", LATENCY)) as told:
         await told.fill(data)
         await put_faults(told, faults)
         await asyncio.gather(*(told.system.start(service) for service in SERVICES))

@@ -212,8 +212,10 @@ async def test_a_long_scan_takes_every_message_once_and_ends_while_more_come(tol
     await create_topics(told.settings.kafka, [Topic(topic)], partitions=PARTITIONS, replication=1)
     await told.publish(*((topic, str(n), b"x" * 200) for n in range(many)))
 
+    ended = asyncio.Event()
+
     async def keep_coming() -> None:
-        while True:
+        while not ended.is_set():
             await told.publish(*((topic, f"late{n}", b"x") for n in range(100)))
 
     coming = asyncio.create_task(keep_coming())
@@ -228,7 +230,8 @@ async def test_a_long_scan_takes_every_message_once_and_ends_while_more_come(tol
             progress=lambda *_: None,
         )
     finally:
-        coming.cancel()
+        ended.set()
+        await coming
         await consumer.stop()
     assert sorted(int(record.key or b"") for record in found) == list(range(many))
 
