@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 
 import orjson
 
 from services.mapper.engine import Effects, Input, Output, Reader, View
 from services.mapper.mapped import Mapped, Wait
+from syncline.contracts import codec
 from syncline.contracts.deadletter import DeadLetter
 from syncline.contracts.errors import RecordRejected
 from syncline.contracts.ref import Ref
@@ -64,10 +64,9 @@ class Join:
     def _go_on(self, mapped: Mapped, target: bytes, outputs: list[Output]) -> None:
         """One thing less to wait for: on to the next, which may be decided in another partition, or to the writer."""
         wait, *others = mapped.waits
-        command = mapped.command
         if wait.field is not None:
-            command = command.with_field(wait.field, target.decode())
-        further = replace(mapped, command=command, waits=tuple(others))
+            mapped.command["fields"][wait.field] = target.decode()
+        further = Mapped(mapped.command, tuple(others), mapped.affinity)
         if others:
             outputs.append(Output(self._names.mapped, further.key, further.encode()))
         else:
@@ -75,27 +74,27 @@ class Join:
 
     def _send(self, mapped: Mapped, outputs: list[Output]) -> None:
         self.counts["commands"] += 1
-        topic = self._names.commands(mapped.command.target.system)
-        outputs.append(Output(topic, mapped.affinity.encode(), mapped.command.encode()))
+        system, _, _ = mapped.command["target"].partition("/")
+        outputs.append(Output(self._names.commands(system), mapped.affinity.encode(), codec.encode(mapped.command)))
 
     def _hold(self, mapped: Mapped, wait: Wait, now: int, view: View, outputs: list[Output]) -> None:
         """`now`: milliseconds since 1970, when the record came; tells people how long it is held."""
-        slot = wait.slot(mapped.command)
-        if (held := view.get(HELD, slot)) is not None and _version(held) > mapped.command.version:
+        slot = mapped.slot
+        if (held := view.get(HELD, slot)) is not None and _version(held) > mapped.version:
             return
         self.counts["held"] += held is None
-        row = {"at": now, "version": mapped.command.version, "mapped": orjson.Fragment(mapped.encode())}
+        row = {"at": now, "version": mapped.version, "mapped": orjson.Fragment(mapped.encode())}
         view.put(HELD, slot, orjson.dumps(row))
         asks = wait.field is not None and wait.on.id != "-"
         if asks and view.get(HELD, wait.held) is None:
             view.put(HELD, wait.held, orjson.dumps({"asked": now}))
-            request = Request(ref=wait.on, reason=f"{mapped.command.source} waits for it")
+            request = Request(ref=wait.on, reason=f"{mapped.command['source']} waits for it")
             outputs.append(Output(self._names.requests, str(wait.on).encode(), request.encode()))
 
     def _drop(self, mapped: Mapped, view: View) -> None:
-        slot = mapped.waits[0].slot(mapped.command)
+        slot = mapped.slot
         held = view.get(HELD, slot)
-        if held is not None and _version(held) <= mapped.command.version:
+        if held is not None and _version(held) <= mapped.version:
             view.delete(HELD, slot)
             self.counts["left"] += 1
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from syncline.contracts import codec
-from syncline.contracts.command import Command
 from syncline.contracts.ref import Object, Ref
 
 
@@ -31,24 +30,15 @@ class Wait:
         """Start of the keys of all that is held for this; alone it is the row that says the parent was asked for."""
         return f"{self.on}>{self.target}\0".encode()
 
-    def slot(self, command: Command) -> bytes:
-        """Key of the table `held`: one row for each child, pipeline and field that waits."""
-        return b"%s%s\0%s\0%s" % (
-            self.held,
-            str(command.source).encode(),
-            command.pipeline.encode(),
-            (self.field or "").encode(),
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class Mapped:
-    """affinity: the key of the command, by which a parent and its children meet in one partition of the writer.
-
+    """command: as its document, for the second hop only passes it on and fills in a field.
+    affinity: the key of the command, by which a parent and its children meet in one partition of the writer.
     left: the record no longer waits for waits[0] (it moved); what is held for it up to this version is dropped.
     """
 
-    command: Command
+    command: dict[str, Any]
     waits: tuple[Wait, ...]
     affinity: str
     left: bool = False
@@ -58,10 +48,22 @@ class Mapped:
         """Everything is decided in the partition of what is waited for next."""
         return str(self.waits[0].on).encode() if self.waits else self.affinity.encode()
 
+    @property
+    def version(self) -> str:
+        version: str = self.command["version"]
+        return version
+
+    @property
+    def slot(self) -> bytes:
+        """Key of the table `held`: one row for each child, pipeline and field that waits."""
+        wait, command = self.waits[0], self.command
+        parts = (f"{wait.on}>{wait.target}", command["source"], command["pipeline"], wait.field or "")
+        return "\0".join(parts).encode()
+
     def encode(self) -> bytes:
         return codec.encode(
             {
-                "command": self.command.document(),
+                "command": self.command,
                 "waits": [[str(wait.on), str(wait.target), wait.field] for wait in self.waits],
                 "affinity": self.affinity,
                 "left": self.left,
@@ -75,10 +77,14 @@ class Mapped:
 
     @classmethod
     def read(cls, document: dict[str, Any]) -> Mapped:
-        """Raises Malformed."""
+        """Raises Malformed. The command is checked by the writer."""
+        command = codec.take(document, "command", dict)
+        for name in ("source", "pipeline", "version", "target"):
+            codec.take(command, name, str, "command")
+        codec.take(command, "fields", dict, "command")
         return cls(
-            command=Command.read(codec.take(document, "command", dict)),
-            waits=tuple(_wait(*wait) for wait in codec.take(document, "waits", list)),
+            command=command,
+            waits=tuple([_wait(*wait) for wait in codec.take(document, "waits", list)]),
             affinity=codec.take(document, "affinity", str),
             left=codec.take(document, "left", bool),
         )

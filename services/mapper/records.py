@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
@@ -87,10 +88,62 @@ class Route:
             return f"it has no {self.pipeline.parent.from_}"
         return None
 
+    def referred(self, record: Fields) -> list[tuple[Link, Wait]]:
+        """The records that it refers to."""
+        return [(reference, wait) for reference in self.references if (wait := reference.wait(record))]
+
     def waits(self, record: Fields) -> list[Wait]:
-        """Everything that the record waits for somewhere: its parent and the records that it refers to."""
-        found = [self.parent_of(record), *(reference.wait(record) for reference in self.references)]
-        return [wait for wait in found if wait]
+        """Everything that the record waits for somewhere."""
+        parent = self.parent_of(record)
+        return [*([parent] if parent else []), *(wait for _, wait in self.referred(record))]
+
+    def command(self, change: Change, record: Fields, **more: Any) -> Command:
+        """A command of this pipeline; `more` are its other attributes."""
+        given: dict[str, Any] = {"op": "upsert", "fields": {}, "seen": {}, "inputs": {}, **more}
+        return Command(
+            pipeline=self.name,
+            source=change.ref,
+            version=change.version,
+            time=change.time,
+            target=self.pipeline.to,
+            key=self.key,
+            counterpart=self.transformer.counterpart(record),
+            conflict=self.conflict,
+            **given,
+        )
+
+    def whole(self, change: Change, record: Fields, parent: Wait | None) -> Command:
+        """What the target is to hold, but for what is waited for."""
+        made = self.transformer.apply(record)
+        if self.parent and self.parent.source in record:
+            made.seen[self.parent.source] = record[self.parent.source]
+            if parent:
+                made.inputs[self.parent.field] = [self.parent.source]
+        return self.command(
+            change,
+            record,
+            fields=made.fields,
+            seen=made.seen,
+            inputs=made.inputs,
+            match=self.transformer.match(made.fields),
+            derived=self.transformer.derived,
+        )
+
+    def patch(self, change: Change, record: Fields, reference: Link) -> Command:
+        """A deferred reference by itself."""
+        seen = {reference.source: record[reference.source]}
+        return self.command(change, record, creates=False, seen=seen, inputs={reference.field: [reference.source]})
+
+    def deletion(self, change: Change) -> Command:
+        return self.command(
+            change,
+            {},
+            op="delete",
+            fields=dict(self.deactivated),
+            inputs={field: [] for field in self.deactivated},
+            on_delete=self.on_delete,
+            delete_limit=self.pipeline.delete_limit,
+        )
 
 
 def _source_of(parents: Pipeline, children: Pipeline) -> Object:
@@ -163,74 +216,41 @@ class Records:
             outputs += self._route(route, change, fields, former)
 
     def _route(self, route: Route, change: Change, record: Fields, former: Fields) -> list[Output]:
-        base = Command(
-            pipeline=route.name,
-            op="upsert",
-            source=change.ref,
-            version=change.version,
-            time=change.time,
-            target=route.pipeline.to,
-            fields={},
-            seen={},
-            inputs={},
-            key=route.key,
-            counterpart=route.transformer.counterpart(record),
-            conflict=route.conflict,
-        )
         parent = route.parent_of(record)
         affinity = str(parent.on if parent else change.ref)
         unwanted = route.unwanted(change, record, parent)
-        waits = [] if unwanted else route.waits(record)
+        references = [] if unwanted else route.referred(record)
+        waits = {wait for wait in (None if unwanted else parent, *(wait for _, wait in references)) if wait}
+        gone = [wait for wait in route.waits(former) if wait not in waits]
         outputs = [
-            self._mapped(Mapped(base, (wait,), affinity, left=True))
-            for wait in route.waits(former)
-            if wait not in waits
+            self._mapped(Mapped(route.command(change, record).document(), (wait,), affinity, left=True))
+            for wait in gone
         ]
         if change.op == "delete" and route.on_delete:
-            gone = replace(base, op="delete", on_delete=route.on_delete, delete_limit=route.pipeline.delete_limit)
-            gone = replace(gone, fields=dict(route.deactivated), inputs={field: [] for field in route.deactivated})
-            return [*outputs, self._mapped(Mapped(gone, (), affinity))]
+            return [*outputs, self._mapped(Mapped(route.deletion(change).document(), (), affinity))]
         if unwanted:
-            return [*outputs, self._skipped(base, unwanted)]
-        made = route.transformer.apply(record)
-        if route.parent and route.parent.source in record:
-            made.seen[route.parent.source] = record[route.parent.source]
-            if parent:
-                made.inputs[route.parent.field] = [route.parent.source]
-        command = replace(
-            base,
-            fields=made.fields,
-            seen=made.seen,
-            inputs=made.inputs,
-            match=route.transformer.match(made.fields),
-            derived=route.transformer.derived,
-        )
-        outputs.append(self._mapped(Mapped(command, (parent,) if parent else (), affinity)))
-        for reference in route.references:
-            if wait := reference.wait(record):
-                patch = replace(
-                    base,
-                    creates=False,
-                    seen={reference.source: record[reference.source]},
-                    inputs={reference.field: [reference.source]},
-                )
-                own = Wait(change.ref, route.pipeline.to, None)
-                outputs.append(self._mapped(Mapped(patch, (wait, own), affinity)))
+            return [*outputs, self._skipped(route.name, change, unwanted)]
+        whole = route.whole(change, record, parent)
+        outputs.append(self._mapped(Mapped(whole.document(), (parent,) if parent else (), affinity)))
+        for reference, wait in references:
+            patch = route.patch(change, record, reference)
+            own = Wait(change.ref, route.pipeline.to, None)
+            outputs.append(self._mapped(Mapped(patch.document(), (wait, own), affinity)))
         return outputs
 
     def _mapped(self, mapped: Mapped) -> Output:
         return Output(self._names.mapped, mapped.key, mapped.encode())
 
-    def _skipped(self, command: Command, reason: str) -> Output:
+    def _skipped(self, pipeline: str, change: Change, reason: str) -> Output:
         result = Result(
-            pipeline=command.pipeline,
+            pipeline=pipeline,
             outcome="skipped",
-            source=command.source,
+            source=change.ref,
             target=None,
-            version=command.version,
+            version=change.version,
             reason=reason,
         )
-        return Output(self._names.results, str(command.source).encode(), result.encode())
+        return Output(self._names.results, str(change.ref).encode(), result.encode())
 
     def _dead_letter(self, error: RecordRejected, record: Input) -> Output:
         position = f"{record.topic}/{record.partition}/{record.offset}"

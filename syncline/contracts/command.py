@@ -6,7 +6,7 @@ older or newer configuration is still safe.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Literal, get_args
 
@@ -14,7 +14,7 @@ import orjson
 
 from syncline.contracts import codec
 from syncline.contracts.errors import Malformed
-from syncline.contracts.ref import Fields, Object, Ref, Value
+from syncline.contracts.ref import Fields, Object, Ref
 from syncline.contracts.transforms import Transform
 
 CommandOp = Literal["upsert", "delete"]
@@ -60,9 +60,6 @@ class Command:
     def id(self) -> str:
         content = [self.pipeline, *self.source, self.version, self.op, self.creates, self.fields]
         return blake2b(orjson.dumps(content, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()
-
-    def with_field(self, name: str, value: Value) -> Command:
-        return replace(self, fields={**self.fields, name: value})
 
     def document(self) -> dict[str, Any]:
         return {

@@ -67,7 +67,7 @@ class Told:
         producer = AIOKafkaProducer(bootstrap_servers=self.settings.kafka)
         await producer.start()
         try:
-            row = (child.waits[0].slot(child.command), value)
+            row = (child.slot, value)
             number = partition_of(child.key, PARTITIONS)
             await asyncio.gather(*await send(producer, [row], self.settings.names.changelog("held"), number))
         finally:
@@ -93,7 +93,7 @@ async def told(kafka_address: str, topic_prefix: str, fresh_database: FreshDatab
 def row(child: Mapped, *, seconds_ago: float = 0) -> bytes:
     at = datetime.now(UTC) - timedelta(seconds=seconds_ago)
     return json.dumps(
-        {"at": int(at.timestamp() * 1000), "version": child.command.version, "mapped": json.loads(child.encode())}
+        {"at": int(at.timestamp() * 1000), "version": child.version, "mapped": json.loads(child.encode())}
     ).encode()
 
 

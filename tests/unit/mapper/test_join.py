@@ -356,7 +356,7 @@ def test_an_older_reference_that_comes_late_does_not_push_out_a_newer_one() -> N
             inputs={},
             creates=False,
         )
-        late = Mapped(command, (Wait(A, HUB_A.kind, None),), str(A))
+        late = Mapped(command.document(), (Wait(A, HUB_A.kind, None),), str(A))
         mapper.queue.append(Output(NAMES.mapped, late.key, late.encode()))
     mapper.drain(size=1)
     mapper.written(A, HUB_A)

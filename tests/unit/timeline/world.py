@@ -73,7 +73,7 @@ def command(source: Ref = CONTACT, **given: Any) -> Command:
 
 
 def mapped(source: Ref = CONTACT, *, waits: tuple[Wait, ...] = (WAIT,), left: bool = False, **given: Any) -> Mapped:
-    return Mapped(command(source, **given), waits, str(ACCOUNT), left)
+    return Mapped(command(source, **given).document(), waits, str(ACCOUNT), left)
 
 
 def result(**given: Any) -> Result:
@@ -91,13 +91,13 @@ def result(**given: Any) -> Result:
 
 def held_row(child: Mapped, *, at: int = 0, offset: int = 0) -> Message:
     """As services.mapper.join puts it; `at` in milliseconds since the start."""
-    row = {"at": START + at, "version": child.command.version, "mapped": orjson.Fragment(child.encode())}
-    key = child.waits[0].slot(child.command)
+    row = {"at": START + at, "version": child.version, "mapped": orjson.Fragment(child.encode())}
+    key = child.slot
     return message(NAMES.changelog("held"), key, orjson.dumps(row), at=at + 5, offset=offset)
 
 
 def tombstone(child: Mapped, *, at: int, offset: int = 0) -> Message:
-    return message(NAMES.changelog("held"), child.waits[0].slot(child.command), None, at=at, offset=offset)
+    return message(NAMES.changelog("held"), child.slot, None, at=at, offset=offset)
 
 
 def config() -> Config:
