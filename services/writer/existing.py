@@ -32,7 +32,7 @@ async def existing(commands: Sequence[Command], name: str, sink: Sink, links: Li
         target = Object(commands[0].target.system, name)
         asked = {Ref(*target, each.id) for many in candidates for each in many}
         linked = await links.find([(ref, kind) for ref in asked])
-        owners = {ref.id: link.target.ref for (ref, _), link in linked.items() if not link.ended}
+        owners = {ref.id: link.target.ref for (ref, _), link in linked.items()}
         for place, many in zip(places, candidates, strict=True):
             command = commands[place]
             free = [

@@ -95,7 +95,7 @@ class Writer:
             await self._write(self._sinks[system], name, plan.newest(commands), passed)
         if passed.blocked:
             await self._deletions.block(passed.blocked)
-        free = await self._deletions.unblock() if passed.deleted else []
+        free = await self._deletions.blocked() if passed.deleted else []
         await self._publish(passed, free)
 
     async def _write(self, sink: Sink, name: str, commands: list[Command], passed: Pass) -> None:
@@ -161,6 +161,8 @@ class Writer:
             link = links.get((command.source, command.target))
             if settled := plan.settled_by_link(command, link):
                 passed.results.append(plan.settled(command, *settled, link.target.ref if link else None))
+                # A pass that was killed after its deletions has not freed those that they blocked.
+                passed.deleted |= command.op == "delete" and link is not None and link.ended == "deleted"
             elif link is None or link.ended:
                 unlinked.append((command, link))
             elif command.op == "delete":

@@ -31,8 +31,8 @@ class DeletionStore(Protocol):
     async def block(self, commands: Sequence[Command]) -> None:
         """Rows still refer to these records."""
 
-    async def unblock(self) -> Sequence[Command]:
-        """Those that were blocked, to be tried again; no longer blocked then."""
+    async def blocked(self) -> Sequence[Command]:
+        """Those that are blocked, to be tried again; blocked until they are claimed."""
 
 
 class Publishes(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import click
@@ -10,7 +11,7 @@ import click
 from syncline.cli.running import as_json, configured, run
 from syncline.runtime.kafka import Message, publisher
 from syncline.state.database import check_migrated, connect
-from syncline.state.deletions import Deletions, Waiting
+from syncline.state.deletions import Deletions, Stopped
 
 
 @click.group("deletions")
@@ -21,51 +22,53 @@ def deletions_commands() -> None:
 @deletions_commands.command("list")
 @as_json
 def list_deletions(as_json: bool) -> None:
-    """Which pipelines have deletions that wait, how many, and since when."""
+    """Which pipelines have deletions that wait or are blocked, how many, and since when."""
 
-    async def read(pool: Any) -> list[Waiting]:
-        return await Deletions(pool).waiting()
+    async def read(pool: Any) -> list[Stopped]:
+        return await Deletions(pool).stopped()
 
-    found: list[Waiting] = run(_with_state(read))
+    found: list[Stopped] = run(_with_state(read))
     if as_json:
-        rows = [{"pipeline": row.pipeline, "deletions": row.deletions, "since": row.since.isoformat()} for row in found]
-        click.echo(json.dumps({"waiting": rows}, indent=2))
-    for row in found if not as_json else ():
-        click.echo(f"{row.pipeline}: {row.deletions} deletions wait since {row.since:%Y-%m-%d %H:%M:%S} UTC")
-    if not found and not as_json:
+        rows = [{**row._asdict(), "since": row.since.isoformat()} for row in found]
+        click.echo(json.dumps({"stopped": rows}, indent=2))
+        return
+    for row in found:
+        why = "wait for a person" if row.state == "waiting" else "are blocked by rows that refer to the records"
+        click.echo(f"{row.pipeline}: {row.deletions} deletions {why}, since {row.since:%Y-%m-%d %H:%M:%S} UTC")
+    if not found:
         click.echo("no deletion waits")
 
 
 @deletions_commands.command("approve")
 @click.argument("pipeline")
 def approve(pipeline: str) -> None:
-    """Carry out all that wait in PIPELINE."""
-    _decide(pipeline, approved=True)
+    """Carry out all that wait in PIPELINE, and try those again that are blocked."""
+
+    async def go(pool: Any) -> int:
+        settings, _ = configured()
+        async with publisher(settings.kafka, "syncline-deletions") as publishing:
+            commands = await Deletions(pool).approve(pipeline)
+            await publishing.publish(
+                Message(settings.names.commands(each.target.system), str(each.source).encode(), each.encode())
+                for each in commands
+            )
+        return len(commands)
+
+    click.echo(f"{run(_with_state(go))} deletions are on their way")
 
 
 @deletions_commands.command("refuse")
 @click.argument("pipeline")
 def refuse(pipeline: str) -> None:
-    """Forget all that wait in PIPELINE; the records stay where they are."""
-    _decide(pipeline, approved=False)
+    """Forget all that wait or are blocked in PIPELINE; the records stay where they are."""
+
+    async def go(pool: Any) -> int:
+        return len(await Deletions(pool).refuse(pipeline))
+
+    click.echo(f"{run(_with_state(go))} deletions were refused")
 
 
-def _decide(pipeline: str, *, approved: bool) -> None:
-    async def decide(pool: Any) -> int:
-        settings, _ = configured()
-        async with publisher(settings.kafka, "syncline-deletions") as publishing:
-            commands = await Deletions(pool).decide(pipeline, approve=approved)
-            if approved:
-                await publishing.publish(
-                    Message(settings.names.commands(each.target.system), str(each.source).encode(), each.encode())
-                    for each in commands
-                )
-            return len(commands)
-
-    click.echo(f"{run(_with_state(decide))} deletions {'are on their way' if approved else 'were refused'}")
-
-
-async def _with_state(work: Any) -> Any:
+async def _with_state(work: Callable[[Any], Awaitable[Any]]) -> Any:
     settings, _ = configured()
     async with connect(settings.database_url.get_secret_value(), application="syncline-deletions", size=1) as pool:
         await check_migrated(pool)

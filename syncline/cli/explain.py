@@ -20,6 +20,8 @@ SPANS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 STYLES = {"dead letter": "bold red", "conflict": "yellow", "held": "cyan", "result": "bold", "link": "green"}
 VALUE = 80
 """Characters of a value that a person is shown; --json has all."""
+EMPTY = 3
+"""More empty fields of a record than this are only counted."""
 
 
 class Since(click.ParamType):
@@ -80,7 +82,10 @@ def view(story: Story) -> RenderableType:
 
 def _value(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name}={_value(each)}" for name, each in value.items())
+        empty = [name for name, each in value.items() if each is None]
+        named = empty if len(empty) <= EMPTY else []
+        shown = [f"{name}={_value(each)}" for name, each in value.items() if each is not None or name in named]
+        return ", ".join([*shown, *([] if named or not empty else [f"{len(empty)} empty"])])
     if isinstance(value, list | tuple):
         return ", ".join(map(_value, value))
     if value is None:

@@ -13,8 +13,11 @@ from syncline.runtime.sql import statements
 SQL = statements("syncline.state", "deletions.sql")
 
 
-class Waiting(NamedTuple):
+class Stopped(NamedTuple):
+    """state: `waiting` for a person's consent, or `blocked` by rows that refer to the records."""
+
     pipeline: str
+    state: str
     deletions: int
     since: datetime
 
@@ -46,26 +49,35 @@ class Deletions:
         ]
         with errors("counting deletions"):
             async with self._pool.acquire() as connection, connection.transaction():
+                await connection.execute(SQL["lock"])
                 claimed = await connection.fetch(SQL["claim"], rows)
         return [row["state"] == "done" for row in claimed]
 
     async def block(self, commands: Sequence[Command]) -> None:
-        """Rows still refer to these records: `unblock` gives them back."""
+        """Rows still refer to these records: `blocked` gives them back."""
         rows = [{"pipeline": c.pipeline, "source": str(c.source), "version": c.version} for c in commands]
         with errors("keeping deletions"):
             await self._pool.execute(SQL["block"], rows)
 
-    async def unblock(self) -> list[Command]:
-        """To be tried again, since other deletions happened."""
+    async def blocked(self) -> list[Command]:
+        """To be tried again, since other deletions happened. They stay blocked until they are claimed again, so that
+        none is lost with whoever asked."""
         with errors("reading syncline.deletions"):
-            return [Command.read(row["command"]) for row in await self._pool.fetch(SQL["unblock"])]
+            return [Command.read(row["command"]) for row in await self._pool.fetch(SQL["blocked"])]
 
-    async def waiting(self) -> list[Waiting]:
+    async def stopped(self) -> list[Stopped]:
+        """Those that do not go on by themselves, counted by pipeline and state."""
         with errors("reading syncline.deletions"):
-            return [Waiting(*row) for row in await self._pool.fetch(SQL["waiting"])]
+            return [Stopped(*row) for row in await self._pool.fetch(SQL["stopped"])]
 
-    async def decide(self, pipeline: str, *, approve: bool) -> list[Command]:
-        """The commands that waited; approved ones are to be sent again."""
+    async def approve(self, pipeline: str) -> list[Command]:
+        """The commands that wait, are blocked, or were approved and not carried out yet: they are to be sent again."""
+        return await self._decide("approve", pipeline)
+
+    async def refuse(self, pipeline: str) -> list[Command]:
+        """The commands that will not be carried out."""
+        return await self._decide("refuse", pipeline)
+
+    async def _decide(self, decision: str, pipeline: str) -> list[Command]:
         with errors("deciding on deletions"):
-            rows = await self._pool.fetch(SQL["decide"], pipeline, "approved" if approve else "refused")
-        return [Command.read(row["command"]) for row in rows]
+            return [Command.read(row["command"]) for row in await self._pool.fetch(SQL[decision], pipeline)]

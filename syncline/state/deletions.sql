@@ -1,12 +1,14 @@
+-- name: lock
+-- Replicas count in turn. A statement of its own, before the one that counts: a statement sees what was committed when
+-- it began, so one that waits for the lock inside itself counts without those it waited for.
+SELECT pg_advisory_xact_lock(hashtext('syncline.deletions'))
+
 -- name: claim
--- One statement decides for the whole batch: a repeat of a known deletion keeps its state, an approved one is done now,
--- and new ones are done as long as the last hour's count stays within the limit. The lock makes replicas count in turn.
-WITH lock AS (
-    SELECT pg_advisory_xact_lock(hashtext('syncline.deletions'))
-), given AS (
+-- One statement decides for the whole batch: a repeat of a known deletion keeps its state, one that a person approved
+-- or that was blocked is done now, and new ones are done as long as the last hour's count stays within the limit.
+WITH given AS (
     SELECT * FROM jsonb_to_recordset($1::jsonb) AS g (
         place int, pipeline text, source text, version text, "limit" int, command jsonb)
-    WHERE (SELECT count(*) FROM lock) >= 0
 ), recent AS (
     SELECT d.pipeline, count(*) AS done
     FROM syncline.deletions d
@@ -22,29 +24,39 @@ WITH lock AS (
     SELECT pipeline, source, version, command, CASE WHEN together <= "limit" THEN 'done' ELSE 'waiting' END
     FROM fresh
     RETURNING pipeline, source, version, state
-), approved AS (
+), free AS (
     UPDATE syncline.deletions d SET state = 'done', at = now()
     FROM given g
-    WHERE (d.pipeline, d.source, d.version) = (g.pipeline, g.source, g.version) AND d.state = 'approved'
+    WHERE (d.pipeline, d.source, d.version) = (g.pipeline, g.source, g.version) AND d.state IN ('approved', 'blocked')
     RETURNING d.pipeline, d.source, d.version, d.state
 )
-SELECT g.place, coalesce(a.state, p.state, d.state) AS state
+SELECT g.place, coalesce(a.state, f.state, d.state) AS state
 FROM given g
 LEFT JOIN added a USING (pipeline, source, version)
-LEFT JOIN approved p USING (pipeline, source, version)
+LEFT JOIN free f USING (pipeline, source, version)
 LEFT JOIN syncline.deletions d USING (pipeline, source, version)
 ORDER BY g.place
 
--- name: waiting
-SELECT pipeline, count(*) AS deletions, min(at) AS since FROM syncline.deletions WHERE state = 'waiting' GROUP BY pipeline
+-- name: stopped
+SELECT pipeline, state, count(*) AS deletions, min(at) AS since
+FROM syncline.deletions
+WHERE state IN ('waiting', 'blocked')
+GROUP BY pipeline, state
+ORDER BY pipeline, state
 
--- name: decide
-UPDATE syncline.deletions SET state = $2 WHERE pipeline = $1 AND state = 'waiting' RETURNING command
+-- name: approve
+-- Those approved before too: whoever approved them may have been cut off before they were on their way.
+UPDATE syncline.deletions SET state = 'approved' WHERE pipeline = $1 AND state IN ('waiting', 'blocked', 'approved')
+RETURNING command
+
+-- name: refuse
+UPDATE syncline.deletions SET state = 'refused' WHERE pipeline = $1 AND state IN ('waiting', 'blocked', 'approved')
+RETURNING command
 
 -- name: block
 UPDATE syncline.deletions d SET state = 'blocked'
 FROM jsonb_to_recordset($1::jsonb) AS g (pipeline text, source text, version text)
 WHERE (d.pipeline, d.source, d.version) = (g.pipeline, g.source, g.version)
 
--- name: unblock
-UPDATE syncline.deletions SET state = 'approved' WHERE state = 'blocked' RETURNING command
+-- name: blocked
+SELECT command FROM syncline.deletions WHERE state = 'blocked' ORDER BY at

@@ -43,7 +43,8 @@ class Links:
         """Insert those of revision 0, update the others where the revision is still the one that was found.
 
         False where another writer was faster, or where one of the two records is linked to a third: find it again.
-        One statement; versions never go backwards. Raises Transient, Fatal, and then none is saved.
+        One statement; versions never go backwards. Raises Transient, Fatal: then none is saved, or, after a pair was
+        found to be taken, some are.
         """
         if not links:
             return []
@@ -56,7 +57,8 @@ class Links:
                 # A pair that was revived with a record that is linked by now: only that one is to be planned again.
                 if len(links) == 1:
                     return [False]
-                return [kept for link in links for kept in await self.save([link])]
+                half = len(links) // 2
+                return [*await self.save(links[:half]), *await self.save(links[half:])]
         # An inserted row cannot say which place it was given at, only which pair it is.
         kept = {new[tuple(pair)] if place is None else place for place, *pair in saved}
         return [place in kept for place in range(len(links))]

@@ -18,7 +18,8 @@ WHERE w.asked = 'b'
 
 -- name: save
 -- Both directions of a pair update the same row, so rows are locked in one order, and all updates come before the
--- first insert: two batches that meet wait for each other, they do not deadlock.
+-- first insert: two batches that meet wait for each other, they do not deadlock. A version is of one record: only as
+-- long as the side is the same record it never goes backwards.
 WITH given AS (
     SELECT * FROM jsonb_to_recordset($1::jsonb) AS g (
         place int, id bigint, revision bigint,
@@ -35,9 +36,13 @@ WITH given AS (
     FOR UPDATE OF l
 ), updated AS (
     UPDATE syncline.links l
-    SET a_id = g.a_id, a_version = greatest(l.a_version, g.a_version COLLATE "C"),
+    SET a_id = g.a_id,
+        a_version = CASE l.a_id
+            WHEN g.a_id THEN greatest(l.a_version, g.a_version COLLATE "C") ELSE g.a_version END,
         a_known = g.a_known, a_review = g.a_review,
-        b_id = g.b_id, b_version = greatest(l.b_version, g.b_version COLLATE "C"),
+        b_id = g.b_id,
+        b_version = CASE l.b_id
+            WHEN g.b_id THEN greatest(l.b_version, g.b_version COLLATE "C") ELSE g.b_version END,
         b_known = g.b_known, b_review = g.b_review,
         ended = g.ended, ended_by = g.ended_by,
         bounces = g.bounces, bounced_to = g.bounced_to, bounced_at = g.bounced_at, paused = g.paused,
@@ -47,9 +52,12 @@ WITH given AS (
     RETURNING g.place
 ), inserted AS (
     INSERT INTO syncline.links AS l
-        (a_system, a_object, a_id, a_version, a_known, a_review, b_system, b_object, b_id, b_version, b_known, b_review)
+        (a_system, a_object, a_id, a_version, a_known, a_review,
+         b_system, b_object, b_id, b_version, b_known, b_review,
+         ended, ended_by, bounces, bounced_to, bounced_at, paused)
     SELECT a_system, a_object, a_id, a_version, a_known, a_review,
-           b_system, b_object, b_id, b_version, b_known, b_review
+           b_system, b_object, b_id, b_version, b_known, b_review,
+           ended, ended_by, bounces, bounced_to, bounced_at, paused
     FROM given
     WHERE revision = 0 AND (SELECT count(*) FROM updated) >= 0
     ORDER BY a_system, a_object, a_id, b_system, b_object, b_id

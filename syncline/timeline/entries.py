@@ -105,6 +105,8 @@ def _mapped(record: Fetched, refs: Collection[Ref]) -> Entry | None:
 
 def _part(command: Command) -> str:
     """A deferred reference patches what another command creates."""
+    if command.op == "delete":
+        return "deletion "
     return "" if command.creates else f"the reference {', '.join(command.inputs)} "
 
 
@@ -119,6 +121,7 @@ def _command(record: Fetched, refs: Collection[Ref]) -> Entry | None:
         f"{_part(command)}sent to the writer of {command.target.system}",
         pipeline=command.pipeline,
         version=command.version,
+        on_delete=command.on_delete if command.op == "delete" else None,
         fields=command.fields,
     )
 
@@ -140,7 +143,7 @@ def _result(record: Fetched, refs: Collection[Ref]) -> Entry | None:
         record,
         "result",
         ref,
-        told[result.outcome],
+        f"{target} is no longer its counterpart" if result.ended else told[result.outcome],
         pipeline=result.pipeline,
         version=result.version,
         why=result.reason,
@@ -175,37 +178,44 @@ def _letter(record: Fetched, ref: Ref) -> Entry:
     )
 
 
-def conflict(row: Conflict, at: datetime, refs: Collection[Ref]) -> Entry:
-    """One field's merge, as it was recorded."""
-    winner = {"incoming": f"{row.source.system} wins", "present": f"{row.target.system} wins"}
-    return Entry(
-        at,
-        "conflict",
-        f"both sides changed {row.field}: {winner.get(row.decided, 'left for review')}",
-        {
-            "pipeline": row.pipeline,
-            "version": row.version,
-            "agreed": row.agreed,
-            row.source.system: row.incoming,
-            row.target.system: row.present,
-        },
-        row.source if row.source in refs else row.target,
-        "syncline.conflicts",
-    )
+def conflict(
+    row: Conflict,
+    refs: Collection[Ref],
+    *,
+    number: int,
+    at: datetime,
+    resolved: str | None,
+    resolved_at: datetime | None,
+) -> Iterator[Entry]:
+    """One field's merge as it was recorded, and what a person decided later. number: as `conflicts list` has it."""
+    ref = row.source if row.source in refs else row.target
+    said = {
+        "incoming": f"both sides changed {row.field}: {row.source.system} wins",
+        "present": f"both sides changed {row.field}: {row.target.system} wins",
+        "review": f"both sides changed {row.field}: a person has to decide",
+        "paused": f"writes of {row.field} go back and forth: a person has to look",
+    }
+    values = {"agreed": row.agreed, row.source.system: row.incoming, row.target.system: row.present}
+    detail = {"conflict": number, "pipeline": row.pipeline, "version": row.version}
+    yield Entry(at, "conflict", said[row.decided], detail | values, ref, "syncline.conflicts")
+    if resolved and resolved_at:
+        what = f"a person decided {row.field}: {resolved} wins"
+        yield Entry(resolved_at, "conflict", what, detail, ref, "syncline.conflicts")
 
 
 def link(row: Link, now: datetime) -> Entry:
     """What both sides are known to hold now; told in the same order whichever side was asked for."""
     one, other = sorted((row.source, row.target), key=lambda side: side.ref)
+    pair = f"{one.ref} and {other.ref}"
     return Entry(
         now,
         "link",
-        f"linked now: {one.ref} and {other.ref}",
-        {str(side.ref): _side(side) for side in (one, other)},
+        f"linked no longer, {row.ended} from {row.ended_by}: {pair}" if row.ended else f"linked now: {pair}",
+        facts({str(side.ref): _side(side) for side in (one, other)} | {"paused": row.paused or None}),
         one.ref,
         "syncline.links",
     )
 
 
 def _side(side: Side) -> dict[str, Any]:
-    return {"version": side.version, "known": dict(sorted(side.known.items()))}
+    return facts({"version": side.version, "known": dict(sorted(side.known.items())), "in_review": side.review})

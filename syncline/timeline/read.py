@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -26,6 +26,7 @@ from syncline.state.links import Links
 from syncline.timeline import entries as told
 from syncline.timeline import wanted
 from syncline.timeline.asked import candidates, kinds, one
+from syncline.timeline.entry import Entry
 from syncline.timeline.fetched import Fetched
 from syncline.timeline.held import Step, held_now, holds, steps
 from syncline.timeline.story import Story, choose
@@ -82,7 +83,7 @@ async def explain(
     now = datetime.now(UTC)
     found += told.letters(rejected, refs, {entry.where: entry.ref for entry in found})
     found += holds(rows, refs, now)
-    found += [told.conflict(row, at, refs) for row, at in conflicts]
+    found += conflicts
     found += [told.link(link, now) for link in links]
     return choose(asked, groups, [entry for entry in found if since is None or entry.at >= since])
 
@@ -120,13 +121,23 @@ async def _links(pool: Any, refs: Iterable[Ref], known: Iterable[Object]) -> lis
     return list(found.values())
 
 
-async def _conflicts(pool: Any, refs: Iterable[Ref]) -> list[tuple[Conflict, datetime]]:
+async def _conflicts(pool: Any, refs: Collection[Ref]) -> list[Entry]:
     with errors("reading syncline.conflicts"):
         rows = await pool.fetch(SQL["conflicts"], [str(ref) for ref in refs])
-    sides = [{side: Ref.parse(row[side]) for side in ("source", "target")} for row in rows]
     return [
-        (Conflict(**{name: value for name, value in row.items() if name != "at"} | pair), row["at"])
-        for row, pair in zip(rows, sides, strict=True)
+        entry
+        for row in rows
+        for entry in told.conflict(
+            Conflict(
+                source=Ref.parse(row["source"]),
+                target=Ref.parse(row["target"]),
+                **{name: row[name] for name in ("pipeline", "field", "decided", "version")},
+                **{name: row[name] for name in ("agreed", "incoming", "present")},
+            ),
+            refs,
+            number=row["id"],
+            **{name: row[name] for name in ("at", "resolved", "resolved_at")},
+        )
     ]
 
 
@@ -171,7 +182,7 @@ async def scan(
             kept += [record for record in records if record.offset < ends[tp] and keep(record)]
             # Compacted topics have gaps, so that the position counts and not the messages.
             at[tp] = min(ends[tp], await consumer.position(tp))
-            if at[tp] == ends[tp]:
+            if not records:
                 left.discard(tp)
                 consumer.pause(tp)
         if fetched:

@@ -65,7 +65,9 @@ async def test_a_link_is_found_from_both_sides_each_seen_from_the_side_that_aske
     assert await links.save([one]) == [True]
     from_account, from_company = (one.source.ref, COMPANY), (one.target.ref, ACCOUNT)
     found = await links.find([from_account, from_company, (one.source.ref, LEAD), (Ref(*ACCOUNT, "001B"), COMPANY)])
-    assert found == {from_account: replace(one, revision=1), from_company: replace(turned(one), revision=1)}
+    kept = replace(one, revision=1, id=found[from_account].id)
+    assert kept.id > 0
+    assert found == {from_account: kept, from_company: turned(kept)}
 
 
 async def test_a_batch_is_one_statement_each_way(pool: Any) -> None:
@@ -119,12 +121,72 @@ async def test_two_of_one_batch_that_claim_the_same_record_or_row_are_one_winner
 async def test_versions_never_go_backwards_on_either_side(links: Links) -> None:
     await links.save([link("001A", "c1", version="2026-11-20T10:00:00.000Z")])
     held = await stored(links, link("001A", "c1"))
-    older = Link(
-        replace(held.source, version="2026-11-19T10:00:00.000Z"), replace(held.target, version=""), held.revision
+    older = replace(
+        held,
+        source=replace(held.source, version="2026-11-19T10:00:00.000Z"),
+        target=replace(held.target, version=""),
     )
     assert await links.save([older]) == [True]
     kept = await stored(links, held)
     assert (kept.source.version, kept.target.version) == (held.source.version, held.target.version)
+
+
+def marked(held: Link) -> Link:
+    """Every column that is not of the plain pair."""
+    return replace(
+        held,
+        source=replace(held.source, review=("Name", "Tier")),
+        target=replace(held.target, review=("name",)),
+        ended="unlinked",
+        ended_by="hub",
+        bounces=3,
+        bounced_to="sf",
+        bounced_at="2026-11-21T10:00:00+00:00",
+        paused=True,
+    )
+
+
+async def test_how_a_pair_ended_bounced_and_waits_for_a_person_is_kept_from_both_sides(links: Links, pool: Any) -> None:
+    await links.save([link("001A", "c1"), marked(link("001B", "c2"))])
+    held = await stored(links, link("001A", "c1"))
+    assert await links.save([turned(marked(held))]) == [True]
+    for plain in (link("001A", "c1"), link("001B", "c2")):
+        kept = await stored(links, plain)
+        assert replace(kept, id=0, revision=0) == marked(plain)
+        assert await stored(links, turned(plain)) == turned(kept)
+    kinds = await pool.fetch("SELECT jsonb_typeof(a_review) AS a, jsonb_typeof(b_review) AS b FROM syncline.links")
+    assert {*map(tuple, kinds)} == {("array", "array")}
+    again = replace(await stored(links, held), ended=None, ended_by=None, bounced_to=None, bounced_at=None)
+    assert await links.save([again]) == [True]
+    assert await stored(links, held) == replace(again, revision=3)
+
+
+async def test_a_pair_that_begins_again_with_another_record_keeps_its_row(links: Links) -> None:
+    await links.save([replace(link("001A", "c1", version="7"), ended="deleted", ended_by="sf")])
+    ended = await stored(links, link("001A", "c1"))
+    again = replace(link("001A", "c2", version="5"), id=ended.id, revision=ended.revision)
+    assert await links.save([again]) == [True]
+    kept = await stored(links, again)
+    assert (kept.id, kept.revision, kept.ended, kept.target.ref.id) == (ended.id, 2, None, "c2")
+    assert kept.source.version == "7"
+    # The version of the record before says nothing of the new one, whose own changes may have older ones.
+    assert kept.target.version == "5"
+    assert await links.find([(Ref(*COMPANY, "c1"), ACCOUNT)]) == {}
+
+
+async def test_only_the_pair_whose_new_record_is_linked_by_now_is_to_be_planned_again(links: Links) -> None:
+    await links.save([replace(link(f"001{n}", f"c{n}"), ended="deleted", ended_by="sf") for n in range(4)])
+    await links.save([link("001Z", "taken")])
+    ended = [await stored(links, link(f"001{n}", f"c{n}")) for n in range(4)]
+    revived = [
+        replace(link(f"001{n}", "taken" if n == 2 else f"d{n}"), id=each.id, revision=each.revision)
+        for n, each in enumerate(ended)
+    ]
+    new = link("001N", "n")
+    assert await links.save([*revived, new]) == [True, True, False, True, True]
+    assert [(await stored(links, each)).target.ref.id for each in revived] == ["d0", "d1", "c2", "d3"]
+    assert await stored(links, ended[2]) == ended[2]
+    assert (await stored(links, link("001Z", "taken"))).revision == 1
 
 
 async def test_both_directions_that_save_the_same_links_at_once_neither_deadlock_nor_lose_a_row(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -150,22 +151,58 @@ def test_dead_letters_go_by_the_record_or_by_the_position_of_an_input_of_its_own
     }
 
 
-@pytest.mark.parametrize(("decided", "who"), [("incoming", "salesforce wins"), ("present", "hub wins")])
-def test_a_conflict_names_the_winner_and_all_three_values(decided: str, who: str) -> None:
-    row = Conflict(
-        pipeline="p",
-        source=CONTACT,
-        target=CUSTOMER,
-        field="phone",
-        agreed=None,
-        incoming="1",
-        present="2",
-        decided=decided,
-        version="v1",
-    )
-    entry = conflict(row, after(0), BOTH)
-    assert entry.what == f"both sides changed phone: {who}"
-    assert entry.detail == {"pipeline": "p", "version": "v1", "agreed": None, "salesforce": "1", "hub": "2"}
+CLASH = Conflict(
+    pipeline="p",
+    source=CONTACT,
+    target=CUSTOMER,
+    field="phone",
+    agreed=None,
+    incoming="1",
+    present="2",
+    decided="review",
+    version="v1",
+)
+
+
+@pytest.mark.parametrize(
+    ("decided", "what"),
+    [
+        ("incoming", "both sides changed phone: salesforce wins"),
+        ("present", "both sides changed phone: hub wins"),
+        ("review", "both sides changed phone: a person has to decide"),
+        ("paused", "writes of phone go back and forth: a person has to look"),
+    ],
+)
+def test_a_conflict_says_who_won_and_all_three_values(decided: str, what: str) -> None:
+    row = replace(CLASH, decided=decided)
+    [entry] = conflict(row, BOTH, number=7, at=after(0), resolved=None, resolved_at=None)
+    assert entry.what == what
+    values = {"agreed": None, "salesforce": "1", "hub": "2"}
+    assert entry.detail == {"conflict": 7, "pipeline": "p", "version": "v1", **values}
+
+
+def test_what_a_person_decided_is_told_when_it_was() -> None:
+    [_, entry] = conflict(CLASH, BOTH, number=7, at=after(0), resolved="hub", resolved_at=after(9))
+    assert (entry.at, entry.what) == (after(9), "a person decided phone: hub wins")
+
+
+def test_a_deletion_and_the_end_of_a_pair_are_told_as_such() -> None:
+    gone = command(op="delete", fields={}, inputs={}, on_delete="delete")
+    found = read([message(NAMES.commands("hub"), str(ACCOUNT), gone.encode()), *results(result(ended=True))])
+    assert whats(found) == [
+        ("command", "deletion sent to the writer of hub"),
+        ("result", f"{CUSTOMER} is no longer its counterpart"),
+    ]
+    assert found[0].detail["on_delete"] == "delete"
+    ended = Link(Side(CONTACT, "v1", {}), Side(CUSTOMER, "7", {}), 2, ended="deleted", ended_by="salesforce")
+    assert link(ended, after(0)).what == f"linked no longer, deleted from salesforce: {CUSTOMER} and {CONTACT}"
+
+
+def test_what_keeps_a_pair_from_being_written_is_told() -> None:
+    stuck = Link(Side(CONTACT, "v1", {}), Side(CUSTOMER, "7", {}, ("phone",)), 2, paused=True)
+    entry = link(stuck, after(0))
+    assert entry.detail["paused"] is True
+    assert entry.detail[str(CUSTOMER)]["in_review"] == ("phone",)
 
 
 def test_a_link_reads_the_same_from_both_sides() -> None:

@@ -323,20 +323,20 @@ class MemoryDeletions:
     def __init__(self) -> None:
         self.limit = 1000
         self.waiting: list[Command] = []
-        self.blocked: list[Command] = []
+        self.kept: list[Command] = []
 
     async def claim(self, commands: Sequence[Command]) -> list[bool]:
         if len(commands) > self.limit:
             self.waiting += commands
             return [False] * len(commands)
+        self.kept = [each for each in self.kept if each not in commands]
         return [True] * len(commands)
 
     async def block(self, commands: Sequence[Command]) -> None:
-        self.blocked += commands
+        self.kept += commands
 
-    async def unblock(self) -> list[Command]:
-        blocked, self.blocked = self.blocked, []
-        return blocked
+    async def blocked(self) -> list[Command]:
+        return list(self.kept)
 
 
 class Tables:
