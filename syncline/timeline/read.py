@@ -182,7 +182,7 @@ async def scan(
             kept += [record for record in records if record.offset < ends[tp] and keep(record)]
             # Compacted topics have gaps, so that the position counts and not the messages.
             at[tp] = min(ends[tp], await consumer.position(tp))
-            if not records:
+            if at[tp] == ends[tp]:
                 left.discard(tp)
                 consumer.pause(tp)
         if fetched:

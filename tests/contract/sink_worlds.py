@@ -7,16 +7,20 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Protocol
+from uuid import UUID
 
 import aiohttp
 from pydantic import SecretStr
 
+from services.poller.cursor import normal
 from services.writer.sinks import Saved, Sink, Write, Written
 from services.writer.sinks.postgres import PostgresSink, postgres_sink
 from services.writer.sinks.salesforce import SalesforceSink, salesforce_sink
 from syncline.config.model import PostgresSystem
 from syncline.contracts.ref import Fields, Value
+from syncline.hub import capture
 from syncline.salesforce.auth import ClientCredentials
 from syncline.salesforce.client import Salesforce
 from syncline.salesforce.transport import HttpTransport
@@ -26,6 +30,9 @@ from syncline.simorg.org import Options, Org
 from syncline.simorg.server import serve
 from tests.conftest import FreshDatabase
 from tests.integration.hub_database import OBJECTS, hub
+
+VISITS = Path(__file__).parent / "visits"
+"""An object that refers to Contacts and keeps them from being deleted."""
 
 
 def now() -> datetime:
@@ -46,6 +53,15 @@ class World(Protocol):
 
     async def rows(self) -> list[Fields]:
         """Every person as the system itself shows it, by the tests' words."""
+
+    async def visit(self, person: str) -> str:
+        """Make a row that refers to the person; returns the code with which a deletion of the person is then refused."""
+
+    async def leave(self) -> None:
+        """Delete those rows."""
+
+    async def deletion(self, person: str) -> tuple[str, str]:
+        """The earliest and the latest version that the sink may tell of a person's deletion, by the system's event."""
 
     async def stop(self) -> None:
         """Make the system unreachable."""
@@ -70,6 +86,18 @@ class SalesforceWorld:
 
     async def rows(self) -> list[Fields]:
         return [{word: record.get(each) for word, each in self.names.items()} for record in self.org.records("Contact")]
+
+    async def visit(self, person: str) -> str:
+        self.org.load({"Visit__c": [{"Contact__c": person}]})
+        return "DELETE_FAILED"
+
+    async def leave(self) -> None:
+        self.org.load({"Visit__c": [{"Id": each["Id"], "deleted": True} for each in self.org.records("Visit__c")]})
+
+    async def deletion(self, person: str) -> tuple[str, str]:
+        """The stamp has whole seconds: what the sink tells may be of any moment before."""
+        (row,) = (each for each in self.org.records("Contact") if each["Id"] == person)
+        return normal(str(row["CreatedDate"])), normal(str(row["SystemModstamp"]))
 
     async def stop(self) -> None:
         self.org.faults.rules.append(Fault("error_html", probability=1.0))
@@ -97,13 +125,27 @@ class HubWorld:
         records = await self.pool.fetch("SELECT * FROM hub.customers ORDER BY last_name")
         return [{word: record[each] for word, each in self.names.items()} for record in records]
 
+    async def visit(self, person: str) -> str:
+        await self.pool.execute("CREATE TABLE IF NOT EXISTS hub.visits (customer_id uuid REFERENCES hub.customers)")
+        await self.pool.execute("INSERT INTO hub.visits VALUES ($1)", UUID(person))
+        return "foreign_key_violation"
+
+    async def leave(self) -> None:
+        await self.pool.execute("DELETE FROM hub.visits")
+
+    async def deletion(self, person: str) -> tuple[str, str]:
+        """The log's own: an event of before it would else pass for a change of after it."""
+        async with self.pool.acquire() as connection:
+            version = (await capture.versions(connection, self.name, [person]))[person].text
+        return version, version
+
     async def stop(self) -> None:
         await self.sink.pool.close()
 
 
 @asynccontextmanager
 async def salesforce_world(clock: Callable[[], datetime] = now) -> AsyncIterator[SalesforceWorld]:
-    org = Org(Schema.standard(DEMO), clock=clock, rng=random.Random(1), options=Options(client_secret="s"))
+    org = Org(Schema.standard(DEMO, VISITS), clock=clock, rng=random.Random(1), options=Options(client_secret="s"))
     async with serve(org) as url, aiohttp.ClientSession() as session:
         client = Salesforce(
             HttpTransport(session),
@@ -151,6 +193,9 @@ class People:
         outcomes = await self.write(*writes)
         assert all(isinstance(outcome, Saved) for outcome in outcomes), outcomes
         return [outcome for outcome in outcomes if isinstance(outcome, Saved)]
+
+    async def delete(self, *ids: str) -> Sequence[Written]:
+        return await self.world.sink.delete(self.world.name, ids)
 
     async def add(self, **values: Value) -> str:
         return (await self.saved(self.create(None, **values)))[0].id

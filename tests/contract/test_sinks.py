@@ -181,6 +181,49 @@ async def test_a_batch_above_every_limit_of_a_call_comes_back_whole_and_in_order
     assert [found[each.id]["phone"] for each in made] == [str(n) for n in range(450)]
 
 
+async def test_deletes_in_order_and_what_is_gone_already_counts_as_deleted(people: People) -> None:
+    ng, poe, lee = [await people.add(last=last) for last in ("Ng", "Poe", "Lee")]
+    gone = [poe, people.world.nowhere, ng, poe]
+    for _ in range(2):
+        outcomes = await people.delete(*gone)
+        assert [each.id for each in outcomes if isinstance(each, Saved)] == gone
+        assert not any(isinstance(each, Saved) and each.created for each in outcomes)
+        assert set(await people.read(ng, poe, lee)) == {lee}
+    assert await people.delete() == []
+
+
+async def test_a_deletion_tells_a_version_that_its_own_event_is_no_older_than(people: People) -> None:
+    ng = await people.add(last="Ng")
+    present = await people.world.sink.read(people.world.name, [ng], [people.world.names["last"]])
+    (outcome,) = await people.delete(ng)
+    assert isinstance(outcome, Saved)
+    earliest, latest = await people.world.deletion(ng)
+    assert present[ng].version <= outcome.version
+    assert earliest <= outcome.version <= latest
+
+
+async def test_a_record_that_others_refer_to_stays_and_its_neighbours_go(people: People) -> None:
+    ids = [await people.add(last=f"Ng {n}") for n in range(7)]
+    code = [await people.world.visit(each) for each in (ids[1], ids[5])][0]
+    outcomes = await people.delete(*ids)
+    refused = {each: told for each, told in zip(ids, outcomes, strict=True) if isinstance(told, RecordRejected)}
+    assert set(refused) == {ids[1], ids[5]}
+    assert all(told.code == code and told.remedy for told in refused.values())
+    assert sum(isinstance(each, Saved) for each in outcomes) == 5
+    assert set(await people.read(*ids)) == {ids[1], ids[5]}
+    await people.world.leave()
+    assert [type(each) for each in await people.delete(*ids)] == [Saved] * 7
+    assert await people.read(*ids) == {}
+
+
+async def test_a_deletion_above_every_limit_of_a_call_comes_back_whole_and_in_order(people: People) -> None:
+    made = await people.saved(*(people.create(f"k{n}", last=f"Ng {n}") for n in range(450)))
+    await people.world.visit(made[321].id)
+    outcomes = await people.delete(*(each.id for each in made))
+    assert [place for place, each in enumerate(outcomes) if not isinstance(each, Saved)] == [321]
+    assert set(await people.read(*(each.id for each in made))) == {made[321].id}
+
+
 async def test_an_unreachable_system_is_transient_and_nothing_of_its_driver_leaks(people: People) -> None:
     ng = await people.add(last="Ng")
     await people.world.stop()
@@ -190,3 +233,5 @@ async def test_an_unreachable_system_is_transient_and_nothing_of_its_driver_leak
         await people.match(["email"], ("ng@example.com",))
     with pytest.raises(Transient):
         await people.write(people.patch(ng, phone="1"))
+    with pytest.raises(Transient):
+        await people.delete(ng)

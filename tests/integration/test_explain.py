@@ -222,13 +222,14 @@ async def test_a_long_scan_takes_every_message_once_and_ends_while_more_come(tol
     consumer = AIOKafkaConsumer(bootstrap_servers=told.settings.kafka, group_id=None)
     await consumer.start()
     try:
-        found = await scan(
-            consumer,
-            {topic: range(PARTITIONS)},
-            lambda record: not (record.key or b"").startswith(b"late"),
-            since=None,
-            progress=lambda *_: None,
-        )
+        async with asyncio.timeout(30):
+            found = await scan(
+                consumer,
+                {topic: range(PARTITIONS)},
+                lambda record: not (record.key or b"").startswith(b"late"),
+                since=None,
+                progress=lambda *_: None,
+            )
     finally:
         ended.set()
         await coming

@@ -307,6 +307,52 @@ async def test_a_table_whose_trigger_swallows_a_row_rejects_it(hub: HubWorld) ->
     assert kinds(outcomes) == ["Saved", "RecordRejected", "Saved", "RecordRejected", "Saved"]
 
 
+async def deleted(hub: HubWorld, *companies: str) -> dict[str, str]:
+    """Those that stay, and the code that says why."""
+    outcomes = await hub.sink.delete("company", companies)
+    pairs = zip(companies, outcomes, strict=True)
+    return {each: outcome.code for each, outcome in pairs if isinstance(outcome, RecordRejected)}
+
+
+async def test_a_deferred_foreign_key_keeps_its_row_and_not_the_whole_batch(hub: HubWorld) -> None:
+    await hub.pool.execute(
+        "CREATE TABLE hub.orders (company_id uuid REFERENCES hub.companies DEFERRABLE INITIALLY DEFERRED)"
+    )
+    kept, gone = await add(hub), await add(hub)
+    await hub.pool.execute("INSERT INTO hub.orders VALUES ($1::text::uuid)", kept)
+    assert await deleted(hub, kept, gone) == {kept: "foreign_key_violation"}
+    assert set(await hub.sink.read("company", [kept, gone], ["name"])) == {kept}
+
+
+@pytest.mark.parametrize("action", ["RESTRICT", "SET NULL"])
+async def test_whatever_a_foreign_key_does_the_code_says_that_others_refer_to_the_row(
+    hub: HubWorld, action: str
+) -> None:
+    await hub.pool.execute(
+        f"CREATE TABLE hub.orders (company_id uuid NOT NULL REFERENCES hub.companies ON DELETE {action})"
+    )
+    kept = await add(hub)
+    await hub.pool.execute("INSERT INTO hub.orders VALUES ($1::text::uuid)", kept)
+    assert await deleted(hub, kept) == {kept: "foreign_key_violation"}
+
+
+async def test_a_row_that_the_table_s_own_trigger_protects_stays_and_its_neighbour_goes(hub: HubWorld) -> None:
+    await hub.pool.execute(
+        "CREATE FUNCTION hub.protect() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN IF OLD.tier = 'gold' THEN RAISE 'gold stays'; END IF; RETURN OLD; END $$;"
+        "CREATE TRIGGER protect BEFORE DELETE ON hub.companies FOR EACH ROW EXECUTE FUNCTION hub.protect()"
+    )
+    gold, silver = await add(hub, tier="gold"), await add(hub, tier="silver")
+    assert await deleted(hub, gold, silver) == {gold: "raise"}
+    assert set(await hub.sink.read("company", [gold, silver], ["name"])) == {gold}
+
+
+async def test_companies_that_refer_to_each_other_go_together(hub: HubWorld) -> None:
+    top = await add(hub)
+    below = await add(hub, parent_id=top)
+    assert await deleted(hub, top, below) == {}
+
+
 async def test_a_connection_that_is_lost_midway_is_transient_and_leaves_nothing_behind(
     hub: HubWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -69,6 +69,29 @@ async def test_matching_asks_by_the_field_of_most_values(org: SalesforceWorld) -
     assert org.org.stats.calls["query"] - before == 1
 
 
+async def test_an_account_takes_its_contacts_along(org: SalesforceWorld) -> None:
+    accounts = org.org.load({"Account": [{"Name": "Acme"}, {"Name": "Beta"}]})["Account"]
+    contacts = org.org.load({"Contact": [{"LastName": "Ng", "AccountId": each} for each in accounts]})["Contact"]
+    assert kinds(await org.sink.delete("Account", accounts[:1])) == ["Saved"]
+    assert set(await org.sink.read("Contact", contacts, ["LastName"])) == {contacts[1]}
+    assert kinds(await org.sink.delete("Contact", contacts)) == ["Saved", "Saved"]
+
+
+async def test_a_deletion_whose_answer_is_lost_is_repeated_and_counts_as_done(org: SalesforceWorld) -> None:
+    made = ids(await org.sink.write("Contact", keyed(3)))
+    org.org.faults.rules.append(Fault("drop_after", next=1, kinds=("write",)))
+    assert kinds(await org.sink.delete("Contact", made)) == ["Saved"] * 3
+    assert await org.sink.read("Contact", made, ["LastName"]) == {}
+
+
+async def test_deletions_share_calls_of_two_hundred(org: SalesforceWorld) -> None:
+    made = ids(await org.sink.write("Contact", keyed(450)))
+    before = org.org.stats.calls["write"]
+    assert kinds(await org.sink.delete("Contact", made)) == ["Saved"] * 450
+    assert org.org.stats.calls["write"] - before == 3
+    assert (org.sink.calls["delete"], org.sink.rows["delete"]) == (3, 450)
+
+
 async def test_a_locked_row_is_to_be_planned_again_and_its_neighbours_are_saved(org: SalesforceWorld) -> None:
     made = ids(await org.sink.write("Contact", keyed(3)))
     org.org.faults.rules.append(Fault("lock_row", next=1))

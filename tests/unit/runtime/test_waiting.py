@@ -74,6 +74,7 @@ async def test_who_is_told_to_stop_gets_the_last_error(waits: list[float]) -> No
     stop = asyncio.Event()
 
     async def action() -> str:
+        assert len(waits) < 9, "it does not stop"
         if len(waits) == 2:
             stop.set()
         raise Transient(f"try {len(waits)}")

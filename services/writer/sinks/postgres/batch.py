@@ -208,7 +208,7 @@ class Batch:
         """Names the fields: by the column or constraint that the error names, else by trying each value alone."""
         if not isinstance(error, asyncpg.PostgresError):
             return RecordRejected(str(error), code="no_data", remedy=REMEDIES["no_data"])
-        code = re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__.removesuffix("Error")).lower()
+        name = code(error)
         places = [(self.target.base, row.base)]
         places += [(self.target.embeds[name], patch) for name, patch in row.embeds.items()]
         tables = [table for table, _ in places if table.name.rpartition(".")[2] == error.table_name]
@@ -226,9 +226,9 @@ class Batch:
             ]
         return RecordRejected(
             f"{self.target.described.table} refused the row: {error.args[0]}",
-            code=code,
+            code=name,
             fields=tuple(fields),
-            remedy=REMEDIES.get(code, REPAIR),
+            remedy=REMEDIES.get(name, REPAIR),
         )
 
     async def _fits(self, table: Table, patch: Fields, column: str) -> bool:
@@ -242,6 +242,11 @@ class Batch:
 
 class _NotTaken(Exception):
     """The table silently left out rows: no error says which, halving finds them."""
+
+
+def code(error: asyncpg.PostgresError) -> str:
+    """PostgreSQL's name of the condition, as its appendix "Error Codes" has it."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__.removesuffix("Error")).lower()
 
 
 def _any_value(patch: Fields) -> bool:
