@@ -27,13 +27,20 @@ Handle = Callable[[Sequence[ConsumerRecord]], Awaitable[None]]
 
 
 class _BetweenPasses(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Holds a rebalance back until the pass in flight has committed, so that no other replica repeats it."""
+    """Holds a rebalance back until the pass in flight has committed, so that no other replica repeats it.
 
-    def __init__(self, passing: asyncio.Lock) -> None:
-        self._passing = passing
+    Never while records are fetched: during a rebalance aiokafka hands out none until it is over, and would be waited
+    for by what it waits for. rounds: how many rebalances have begun; what was fetched before one belongs to an
+    assignment that is no more, and is fetched again by whoever has the partition then.
+    """
+
+    def __init__(self) -> None:
+        self.passing = asyncio.Lock()
+        self.rounds = 0
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        async with self._passing:
+        self.rounds += 1
+        async with self.passing:
             pass
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
@@ -61,7 +68,7 @@ async def consume(
     Transient from `handle` means: wait and run the same records again. Anything else ends the loop uncommitted.
     Returns after `stop` is set and the pass in flight is committed.
     """
-    passing = asyncio.Lock()
+    rebalances = _BetweenPasses()
 
     async def join() -> AIOKafkaConsumer:
         consumer = AIOKafkaConsumer(
@@ -76,7 +83,7 @@ async def consume(
             max_poll_interval_ms=1_800_000,
             max_partition_fetch_bytes=MESSAGE_BYTES,
         )
-        consumer.subscribe(topics, listener=_BetweenPasses(passing))
+        consumer.subscribe(topics, listener=rebalances)
         return await _started(consumer, address)
 
     consumer = await patiently(join, "Kafka", stop=stop, rng=rng)
@@ -85,9 +92,9 @@ async def consume(
         ready(True)
         while not stop.is_set():
             beat()
-            async with passing:
-                records = await _gather(consumer, stop, linger, most)
-                if not records:
+            records, rounds = await _gather(consumer, rebalances, stop, linger, most)
+            async with rebalances.passing:
+                if not records or rebalances.rounds != rounds:
                     continue
                 try:
                     await handle([record for batch in records.values() for record in batch])
@@ -118,18 +125,22 @@ async def _started(consumer: AIOKafkaConsumer, address: str) -> AIOKafkaConsumer
 
 
 async def _gather(
-    consumer: AIOKafkaConsumer, stop: asyncio.Event, linger: float, most: int
-) -> dict[TopicPartition, list[ConsumerRecord]]:
+    consumer: AIOKafkaConsumer, rebalances: _BetweenPasses, stop: asyncio.Event, linger: float, most: int
+) -> tuple[dict[TopicPartition, list[ConsumerRecord]], int]:
+    """Records of one assignment, and how many rebalances had begun when they were fetched."""
     records: dict[TopicPartition, list[ConsumerRecord]] = await consumer.getmany(timeout_ms=200, max_records=most)
+    rounds = rebalances.rounds
     until = time.monotonic() + linger
     while records and not stop.is_set():
         left, room = until - time.monotonic(), most - sum(map(len, records.values()))
         if left <= 0 or room <= 0:
             break
         more = await consumer.getmany(timeout_ms=max(1, int(left * 1000)), max_records=room)
+        if rebalances.rounds != rounds:
+            records, rounds = {}, rebalances.rounds
         for partition, batch in more.items():
             records.setdefault(partition, []).extend(batch)
-    return records
+    return records, rounds
 
 
 def _rewind(consumer: AIOKafkaConsumer, records: dict[TopicPartition, list[ConsumerRecord]]) -> None:

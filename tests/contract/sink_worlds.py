@@ -55,7 +55,7 @@ class World(Protocol):
         """Every person as the system itself shows it, by the tests' words."""
 
     async def visit(self, person: str) -> str:
-        """Make a row that refers to the person; returns the code with which a deletion of the person is then refused."""
+        """Make a row that refers to the person; returns the code with which the person's deletion is then refused."""
 
     async def leave(self) -> None:
         """Delete those rows."""

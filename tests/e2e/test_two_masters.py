@@ -89,9 +89,10 @@ async def run(whole: Whole, size: Size, seed: int) -> str:
         stats = await told.stats()
         conflicts = await told.state.fetchval("SELECT count(*) FROM syncline.conflicts")
         calls = sum(stats["calls"].values()) - people.client.calls.total()
+        faults, took = sum(stats["faults"].values()), time.monotonic() - began
         return (
-            f"two masters: {people.edits} edits ({contested} fields typed on both sides at once), {conflicts} conflicts, "
-            f"{kills} kills, {sum(stats['faults'].values())} faults, {calls} API calls, {time.monotonic() - began:.0f} s"
+            f"two masters: {people.edits} edits ({contested} fields typed on both sides at once), "
+            f"{conflicts} conflicts, {kills} kills, {faults} faults, {calls} API calls, {took:.0f} s"
         )
 
 

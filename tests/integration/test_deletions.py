@@ -57,7 +57,7 @@ def some(start: int, count: int, *, pipeline: str = "contacts", limit: int = LIM
 
 async def states(pool: Any) -> dict[str, int]:
     rows = await pool.fetch("SELECT state, count(*) FROM syncline.deletions GROUP BY state")
-    return {state: count for state, count in map(tuple, rows)}
+    return dict(map(tuple, rows))
 
 
 async def test_up_to_the_limit_of_an_hour_deletions_happen_by_themselves(deletions: Deletions, pool: Any) -> None:
