@@ -51,7 +51,7 @@ def flow(world: World, name: str) -> None:
 
 def linked(world: World) -> dict[str, str]:
     """Of every pair that has not ended, Salesforce's id to the hub's."""
-    found = {}
+    found: dict[str, str] = {}
     for link in world.links.stored.values():
         hub, sf = sorted((link.source.ref, link.target.ref))
         if not link.ended:
@@ -198,7 +198,7 @@ ADDRESS = {"street": "BillingStreet", "city": "BillingCity"}
 
 def addressed(on_empty: str) -> World:
     """Parts of an address are fields like any other: `billing.street` in the hub, where they are a row of their own."""
-    fields: dict[str, dict[str, Any]] = {
+    fields: dict[str, Any] = {
         "accounts": {"name": "Name"} | {f"billing.{part}": field(each, on_empty) for part, each in ADDRESS.items()},
         "companies": {"Name": "name"} | {each: field(f"billing.{part}", on_empty) for part, each in ADDRESS.items()},
     }
