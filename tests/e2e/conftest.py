@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -34,3 +37,24 @@ async def whole(tmp_path: Path, kafka_address: str, database_url: str, topic_pre
             yield told
 
     return started
+
+
+async def syncline(told: Story, *words: str) -> tuple[int, str, str]:
+    program = "from syncline.cli.main import main; main()"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        program,
+        *words,
+        env={**os.environ, **told.system.environ},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode(), err.decode()
+
+
+async def stories(told: Story, refs: Iterable[str]) -> str:
+    """What a failed test shows: all that happened to these records."""
+    return "\n".join([(await syncline(told, "explain", ref))[1] for ref in refs])

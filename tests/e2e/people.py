@@ -23,6 +23,7 @@ from syncline.runtime.waiting import pause
 from syncline.salesforce.client import Salesforce
 from syncline.salesforce.collections import Saved
 from syncline.systems.salesforce import open_salesforce
+from tests.e2e.conftest import stories
 
 REST = 0.2
 """Seconds between two rounds of edits."""
@@ -188,11 +189,18 @@ async def check_end_state(told: Story, people: People) -> None:
         rows = records[kind]
         persons = people.persons | (people.orphans if kind == CONTACT else set())
         assert counted(folded(row, email) for row in rows.values()) == counted(persons)
+        ids = {folded(row, email): id for id, row in rows.items()}
         by_email: dict[str, Fields] = {folded(row, email): row for row in rows.values()}
         owners = employers[ACCOUNT if kind == CONTACT else COMPANY]
-        assert {each: by_email[each].get(title) for each in people.titles} == people.titles
-        assert {each: by_email[each].get(phone) for each in people.phones} == people.phones
-        assert {each: owners[str(by_email[each][employer])] for each in people.employers} == people.employers
+        for typed, held in (
+            (people.titles, {each: by_email[each].get(title) for each in people.titles}),
+            (people.phones, {each: by_email[each].get(phone) for each in people.phones}),
+            (people.employers, {each: owners[str(by_email[each][employer])] for each in people.employers}),
+        ):
+            wrong = [
+                str(by_email[each]["Id" if kind == CONTACT else "id"]) for each in typed if typed[each] != held[each]
+            ]
+            assert not wrong, await stories(told, wrong)
 
 
 def counted(names: Iterable[Any]) -> Counter[str]:

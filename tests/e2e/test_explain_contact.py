@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from syncline.contracts.ref import Object
 from syncline.local.demo import both
 from syncline.local.demo.data import Data, id18
-from syncline.local.demo.run import Story
 from syncline.local.system import SERVICES
-from tests.e2e.conftest import Whole
+from tests.e2e.conftest import Whole, syncline
 
 
 def stamped(row: dict[str, Any], *, days_ago: float) -> dict[str, Any]:
@@ -27,22 +24,6 @@ def one_contact() -> Data:
     account = stamped({"Id": id18("001", 1), "Name": "Lund Works", "AccountNumber": "A-1"}, days_ago=30)
     contact = {"Id": id18("003", 1), "LastName": "Lund", "Email": "lund@mail.example", "AccountId": account["Id"]}
     return Data({"Account": [account], "Contact": [stamped(contact, days_ago=1)]}, {})
-
-
-async def syncline(told: Story, *words: str) -> tuple[int, str, str]:
-    program = "from syncline.cli.main import main; main()"
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        program,
-        *words,
-        env={**os.environ, **told.system.environ},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, out.decode(), err.decode()
 
 
 async def test_a_contact_tells_the_same_story_by_both_of_its_ids(whole: Whole) -> None:

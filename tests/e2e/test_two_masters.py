@@ -20,7 +20,7 @@ from syncline.local.demo.edits import ACCOUNT, COMPANY, CONTACT, CUSTOMER
 from syncline.local.demo.run import Story
 from syncline.local.system import SERVICES
 from syncline.runtime.waiting import pause
-from tests.e2e.conftest import Whole
+from tests.e2e.conftest import Whole, stories
 from tests.e2e.masters import Edit, Masters, masters
 from tests.e2e.people import folded, put_faults
 
@@ -153,13 +153,14 @@ async def check(told: Story, people: Masters) -> int:
         assert not [each for each, count in there.items() if count > 1]
         assert sum(kind == theirs for _, kind in pairs) == len(records[theirs])
     complaints, contested = fates(people, records, pairs, await recorded(told, people, pairs))
-    assert complaints == []
+    assert not complaints, "\n".join([*complaints.values(), await stories(told, complaints)])
     return contested
 
 
-def fates(people: Masters, records: Records, pairs: Pairs, told: Told) -> tuple[list[str], int]:
-    """What became of each field's last edits: those that disappeared, and how many were made unseen by each other."""
-    complaints, contested = [], 0
+def fates(people: Masters, records: Records, pairs: Pairs, told: Told) -> tuple[dict[str, str], int]:
+    """What became of each field's last edits: those that disappeared, by record; and how many were made unseen."""
+    complaints: dict[str, str] = {}
+    contested = 0
     for (ref, kind), there in pairs.items():
         if kind not in (COMPANY, CUSTOMER):
             continue
@@ -169,16 +170,16 @@ def fates(people: Masters, records: Records, pairs: Pairs, told: Told) -> tuple[
             typed = [(shown(pairs, ours, each.value), each) for each in (here, other) if each]
             lost = [value for value, _ in typed if value != end and (ref, ours, value) not in told]
             if end not in ([value for value, _ in typed] or [None]):
-                complaints.append(f"{ref}.{ours} ended as {end!r}, which nobody typed: {typed}")
+                complaints[ref.id] = f"{ref}.{ours} ended as {end!r}, which nobody typed: {typed}"
             elif here and other and unseen(here, other):
                 contested += typed[0][0] != typed[1][0]
                 if lost:
-                    complaints.append(f"{ref}.{ours} ended as {end!r}, the other is no conflict: {typed}")
+                    complaints[ref.id] = f"{ref}.{ours} ended as {end!r}, the other is no conflict: {typed}"
             elif typed:
                 last = max((edit for _, edit in typed), key=lambda edit: edit.ended)
                 newest = [value for value, edit in typed if edit.ended >= last.began]
                 if end not in newest and set(newest) & set(lost):
-                    complaints.append(f"{ref}.{ours} ended as {end!r}, the last edit is no conflict: {typed}")
+                    complaints[ref.id] = f"{ref}.{ours} ended as {end!r}, the last edit is no conflict: {typed}"
     return complaints, contested
 
 
