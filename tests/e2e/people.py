@@ -197,9 +197,7 @@ async def check_end_state(told: Story, people: People) -> None:
             (people.phones, {each: by_email[each].get(phone) for each in people.phones}),
             (people.employers, {each: owners[str(by_email[each][employer])] for each in people.employers}),
         ):
-            wrong = [
-                str(by_email[each]["Id" if kind == CONTACT else "id"]) for each in typed if typed[each] != held[each]
-            ]
+            wrong = [ids[each] for each in typed if typed[each] != held[each]]
             assert not wrong, await stories(told, wrong)
 
 
