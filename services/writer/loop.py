@@ -115,6 +115,7 @@ class Writer:
         if clashes := [conflict for step in steps for conflict in plan.conflicts(step)]:
             await self._conflicts.record(clashes)
         outcomes = await self._send(sink, name, steps)
+        steps = await self._give_way(sink, name, steps, outcomes, now)
         saved: dict[int, Saved] = {}
         done = []
         for step in steps:
@@ -148,6 +149,29 @@ class Writer:
             deleted = await sink.delete(name, [target for _, target in deleting])
             outcomes |= {id(step): each for (step, _), each in zip(deleting, deleted, strict=True)}
         return outcomes
+
+    async def _give_way(
+        self, sink: Sink, name: str, steps: Sequence[Step], outcomes: dict[int, Written], now: datetime
+    ) -> list[Step]:
+        """What somebody changed between our look and our write is recorded, and put back where it wins."""
+        settled, writes, clashes = [], [], []
+        for step in steps:
+            outcome = outcomes.get(id(step))
+            if isinstance(outcome, Saved) and (found := plan.overtaken(step, outcome, now=now)):
+                step = found.step
+                outcomes[id(step)] = outcome
+                clashes += found.conflicts
+                writes += [found.back] if found.back else []
+            settled.append(step)
+        if clashes:
+            await self._conflicts.record(clashes)
+        for _ in range(ROUNDS):
+            if not writes:
+                break
+            written = await sink.write(name, writes)
+            pairs = zip(writes, written, strict=True)
+            writes = [again for write, outcome in pairs if (again := plan.put_back_again(write, outcome))]
+        return settled
 
     async def _plan(
         self, sink: Sink, name: str, commands: Sequence[Command], passed: Pass, now: datetime

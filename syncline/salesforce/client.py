@@ -7,6 +7,7 @@ import random
 import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -15,9 +16,9 @@ import structlog
 
 from syncline.contracts.errors import RecordRejected, SessionExpired, Transient
 from syncline.runtime.backoff import delays
-from syncline.salesforce import auth, collections, pages, replication, versions
+from syncline.salesforce import auth, collections, composite, pages, replication, versions
 from syncline.salesforce.auth import Flow, Token
-from syncline.salesforce.collections import Outcome, Row
+from syncline.salesforce.collections import Outcome, Row, Saved
 from syncline.salesforce.errors import OutcomeUnknown
 from syncline.salesforce.pages import Page, Record
 from syncline.salesforce.protocol import Kind, Limits, Reply, Request, decipher
@@ -123,6 +124,27 @@ class Salesforce:
     async def update(self, name: str, rows: Sequence[Row]) -> list[Outcome]:
         """Each row holds its `Id`."""
         return await self._save(partial(collections.update_request, name), rows)
+
+    async def exchange(self, name: str, rows: Sequence[Row], fields: Iterable[str]) -> list[Outcome]:
+        """As `update`; `Saved.before` tells what the record held of `fields` at the moment it was written.
+
+        Looking and writing are one call, so that hardly anybody can come between. That call is never repeated while
+        its outcome is unknown: what the record held before would be lost.
+        """
+        await self.connect()
+        names = sorted(set(fields))
+
+        async def send(part: Sequence[Row]) -> list[Outcome]:
+            parts = collections.exchange_requests(name, part, names)
+            request = composite.composite_request(parts, self.api_version)
+            seen, saved = composite.read_composite(request, parts, await self.request(request))
+            records = collections.read_retrieved(parts[0], seen, len(part))
+            return [
+                replace(outcome, before=record) if isinstance(outcome, Saved) else outcome
+                for outcome, record in zip(collections.read_saved(parts[1], saved, len(part)), records, strict=True)
+            ]
+
+        return await self._write(send, rows)
 
     async def upsert(self, name: str, key: str, rows: Sequence[Row]) -> list[Outcome]:
         """key: the external-ID field; each row holds it, and no two rows the same."""

@@ -24,10 +24,12 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """created: False as well when a repeated upsert finds what its first try, whose answer was lost, has created."""
+    """created: False as well when a repeated upsert finds what its first try, whose answer was lost, has created.
+    before: of an exchange, what the record held; None when it could not be seen."""
 
     id: str
     created: bool = False
+    before: Record | None = None
 
 
 Outcome = Saved | RecordRejected | Transient
@@ -46,6 +48,12 @@ def create_request(name: str, rows: Sequence[Row]) -> Request:
 def update_request(name: str, rows: Sequence[Row]) -> Request:
     """Each row holds its `Id`."""
     return _rows("PATCH", "/composite/sobjects", name, [_identified(row) for row in rows])
+
+
+def exchange_requests(name: str, rows: Sequence[Row], fields: Iterable[str]) -> tuple[Request, Request]:
+    """To look at the records of an update, and to update them."""
+    query = {"ids": ",".join(str(row["Id"]) for row in rows), "fields": ",".join(str(Name(field)) for field in fields)}
+    return Request("GET", f"/composite/sobjects/{Name(name)}", "read", query=query), update_request(name, rows)
 
 
 def upsert_request(name: str, key: str, rows: Sequence[Row]) -> Request:

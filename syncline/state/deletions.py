@@ -48,7 +48,7 @@ class Deletions:
             for place, command in enumerate(commands)
         ]
         with errors("counting deletions"):
-            async with self._pool.acquire() as connection, connection.transaction():
+            async with self._pool.acquire() as connection, connection.transaction(isolation="read_committed"):
                 await connection.execute(SQL["lock"])
                 claimed = await connection.fetch(SQL["claim"], rows)
         return [row["state"] == "done" for row in claimed]

@@ -1,18 +1,20 @@
 -- name: lock
--- Replicas count in turn. A statement of its own, before the one that counts: a statement sees what was committed when
--- it began, so one that waits for the lock inside itself counts without those it waited for.
+-- Replicas count in turn. A statement of its own, before the one that counts, and READ COMMITTED: there a statement sees
+-- what was committed when it began, so one that waits for the lock inside itself counts without those it waited for.
 SELECT pg_advisory_xact_lock(hashtext('syncline.deletions'))
 
 -- name: claim
 -- One statement decides for the whole batch: a repeat of a known deletion keeps its state, one that a person approved
--- or that was blocked is done now, and new ones are done as long as the last hour's count stays within the limit.
+-- or that was blocked is done now, and new ones are done as long as the last hour's count stays within the limit. What a
+-- person approved does not count: the next one would have to wait for them again.
 WITH given AS (
     SELECT * FROM jsonb_to_recordset($1::jsonb) AS g (
         place int, pipeline text, source text, version text, "limit" int, command jsonb)
 ), recent AS (
     SELECT d.pipeline, count(*) AS done
     FROM syncline.deletions d
-    WHERE d.state = 'done' AND d.at > now() - interval '1 hour' AND d.pipeline IN (SELECT pipeline FROM given)
+    WHERE d.state = 'done' AND NOT d.consented AND d.at > now() - interval '1 hour'
+      AND d.pipeline IN (SELECT pipeline FROM given)
     GROUP BY d.pipeline
 ), fresh AS (
     SELECT g.*, count(*) OVER (PARTITION BY g.pipeline) + coalesce(r.done, 0) AS together
@@ -46,7 +48,8 @@ ORDER BY pipeline, state
 
 -- name: approve
 -- Those approved before too: whoever approved them may have been cut off before they were on their way.
-UPDATE syncline.deletions SET state = 'approved' WHERE pipeline = $1 AND state IN ('waiting', 'blocked', 'approved')
+UPDATE syncline.deletions SET state = 'approved', consented = true
+WHERE pipeline = $1 AND state IN ('waiting', 'blocked', 'approved')
 RETURNING command
 
 -- name: refuse

@@ -24,8 +24,14 @@ async def _migrated(url: str) -> None:
 
 
 @pytest.fixture
-async def pool(fresh_database: FreshDatabase) -> AsyncIterator[Any]:
-    async with fresh_database(_migrated) as url, connect(url, application="test") as pool:
+async def url(fresh_database: FreshDatabase) -> AsyncIterator[str]:
+    async with fresh_database(_migrated) as url:
+        yield url
+
+
+@pytest.fixture
+async def pool(url: str) -> AsyncIterator[Any]:
+    async with connect(url, application="test") as pool:
         yield pool
 
 
@@ -113,6 +119,9 @@ async def test_approved_deletions_are_done_when_they_come_again_whatever_the_lim
     assert await deletions.claim(approved) == [True] * (LIMIT + 5)
     assert await states(pool) == {"done": LIMIT + 5, "waiting": 1}
     assert await deletions.approve("contacts") == []
+    # They did not happen by themselves: the hour's own are still free.
+    assert await deletions.claim(some(50, LIMIT)) == [True] * LIMIT
+    assert await deletions.claim(some(80, 1)) == [False]
 
 
 async def test_refused_deletions_stay_refused(deletions: Deletions, pool: Any) -> None:
@@ -148,18 +157,22 @@ async def test_a_person_may_also_have_the_blocked_tried_again_or_forget_them(del
     assert await deletions.blocked() == []
 
 
-async def test_two_writers_at_once_do_not_exceed_the_limit_together(deletions: Deletions, pool: Any) -> None:
-    """The first has counted and not committed when the second begins."""
-    async with pool.acquire() as connection, connection.transaction():
-        assert await Deletions(_Only(connection)).claim(some(0, LIMIT - 1)) == [True] * (LIMIT - 1)
-        second = asyncio.create_task(deletions.claim(some(50, LIMIT - 1)))
-        while not await pool.fetchval(
-            "SELECT count(*) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND wait_event_type = 'Lock' AND wait_event = 'advisory'"
-        ):
-            assert not second.done()
-            await asyncio.sleep(0)
-    assert await second == [False] * (LIMIT - 1)
+@pytest.mark.parametrize("isolation", ["read committed", "serializable"])
+async def test_two_writers_at_once_do_not_exceed_the_limit_together(url: str, pool: Any, isolation: str) -> None:
+    """The first has counted and not committed when the second begins; whatever the server's own isolation."""
+    database = url.rpartition("/")[2].partition("?")[0]
+    await pool.execute(f'ALTER DATABASE "{database}" SET default_transaction_isolation = \'{isolation}\'')
+    async with connect(url, application="test", size=2) as writers:
+        async with writers.acquire() as connection, connection.transaction(isolation="read_committed"):
+            assert await Deletions(_Only(connection)).claim(some(0, LIMIT - 1)) == [True] * (LIMIT - 1)
+            second = asyncio.create_task(Deletions(writers).claim(some(50, LIMIT - 1)))
+            while not await pool.fetchval(
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND wait_event_type = 'Lock' AND wait_event = 'advisory'"
+            ):
+                assert not second.done()
+                await asyncio.sleep(0)
+        assert await second == [False] * (LIMIT - 1)
 
 
 class _Only:

@@ -37,11 +37,13 @@ class Write:
 @dataclass(frozen=True, slots=True)
 class Saved:
     """version: the target's, no later than what this write itself produced: any event with an older one was
-    captured before the write."""
+    captured before the write. before: what the record held when it was written over, from a sink that cannot compare
+    and set but can look while it writes."""
 
     id: str
     created: bool
     version: str
+    before: Present | None = None
 
 
 Written = Saved | RecordRejected | Transient

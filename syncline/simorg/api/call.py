@@ -7,7 +7,7 @@ nothing. Rules: "REST API Headers" and "Status Codes and Error Responses" in the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -34,20 +34,25 @@ _HTML = "<html><head><title>Error</title></head><body><h1>Service Unavailable</h
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """An accepted call: `base` is `/services/data/vXX.X` as the client wrote it, `user_id` whose session it is."""
+    """An accepted call, or one that came inside another. base: `/services/data/vXX.X` as the client wrote it; user_id:
+    whose session it is; names: the parts of the address that its route names; `body` is as it came."""
 
     org: Org
-    request: web.Request
     base: str
     user_id: str
+    verb: str
+    names: Mapping[str, str]
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
 
     @property
     def method(self) -> str:
         """`?_HttpMethod=PATCH` lets a client that cannot send PATCH say so in a POST."""
-        return self.request.query.get("_HttpMethod", self.request.method).upper()
+        return self.query.get("_HttpMethod", self.verb).upper()
 
     def match(self, name: str) -> str:
-        return self.request.match_info[name]
+        return self.names[name]
 
     def change(self) -> Change:
         return self.org.change(self.user_id)
@@ -57,20 +62,18 @@ class Call:
 
     async def json(self) -> Any:
         """The body. Raises JSON_PARSER_ERROR, or UNSUPPORTED_MEDIA_TYPE when it does not say that it is JSON."""
-        raw = await self.request.read()
-        if not raw:
+        if not self.body:
             raise errors.unreadable_body("The HTTP entity body is required, but this request has no entity body.")
-        if self.request.content_type != "application/json":
-            raise SalesforceError(
-                415, "UNSUPPORTED_MEDIA_TYPE", f"Content type '{self.request.content_type}' not supported."
-            )
+        declared = self.headers.get("Content-Type", "application/octet-stream").partition(";")[0].strip().lower()
+        if declared != "application/json":
+            raise SalesforceError(415, "UNSUPPORTED_MEDIA_TYPE", f"Content type '{declared}' not supported.")
         try:
-            return orjson.loads(raw)
+            return orjson.loads(self.body)
         except orjson.JSONDecodeError as exc:
             raise errors.unreadable_body(str(exc)) from None
 
     def reply(self, body: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-        pretty = self.request.headers.get("X-PrettyPrint") == "1"
+        pretty = self.headers.get("X-PrettyPrint") == "1"
         return json_reply(body, status, headers, pretty=pretty)
 
 
@@ -98,13 +101,11 @@ def guarded(org: Org, kind: CallKind, handler: Handler) -> Callable[[web.Request
         try:
             if spoiled := await spoil(org, kind, request):
                 return spoiled
-            call = _admit(org, request, now)
+            call = await _admit(org, request, now)
             try:
                 if rule := org.faults.strike("lock_request", kind) if kind == "write" else None:
                     raise errors.locked(rule.status or 400, ["000000000000000AAA"])
-                response = await handler(call)
-            except SeveralMatches as several:
-                response = _several(call, several)
+                response = await answer(call, handler)
             except SalesforceError as error:
                 response = json_reply(error.body(), error.status)
             response.headers["Sforce-Limit-Info"] = org.usage.header(now)
@@ -115,6 +116,16 @@ def guarded(org: Org, kind: CallKind, handler: Handler) -> Callable[[web.Request
         return response
 
     return handle
+
+
+async def answer(call: Call, handler: Handler) -> web.Response:
+    """The handler's reply, or its refusal in Salesforce's shape."""
+    try:
+        return await handler(call)
+    except SeveralMatches as several:
+        return _several(call, several)
+    except SalesforceError as error:
+        return json_reply(error.body(), error.status)
 
 
 async def spoil(org: Org, kind: CallKind, request: web.Request) -> web.Response | None:
@@ -137,7 +148,7 @@ async def spoil(org: Org, kind: CallKind, request: web.Request) -> web.Response 
     return None
 
 
-def _admit(org: Org, request: web.Request, now: datetime) -> Call:
+async def _admit(org: Org, request: web.Request, now: datetime) -> Call:
     if len(request.raw_path) > MAX_URI:
         raise SalesforceError(414, "URI_TOO_LONG", f"The URI exceeds the maximum length of {MAX_URI} bytes")
     version = request.match_info["version"]
@@ -148,7 +159,16 @@ def _admit(org: Org, request: web.Request, now: datetime) -> Call:
     if user_id is None:
         raise errors.session_expired()
     org.usage.count(now)
-    return Call(org, request, f"/services/data/v{version}", user_id)
+    return Call(
+        org,
+        base=f"/services/data/v{version}",
+        user_id=user_id,
+        verb=request.method,
+        names=request.match_info,
+        query=request.query,
+        headers=request.headers,
+        body=await request.read(),
+    )
 
 
 def bearer(request: web.Request) -> str:

@@ -23,7 +23,7 @@ async def upsert(call: Call) -> web.Response:
 
 
 async def delete(call: Call) -> web.Response:
-    all_or_none = call.request.query.get("allOrNone", "").lower() == "true"
+    all_or_none = call.query.get("allOrNone", "").lower() == "true"
     return _reply(call, call.org.collections.delete(_names(call, "ids"), all_or_none, call.change()))
 
 
@@ -40,7 +40,7 @@ async def retrieve_by_body(call: Call) -> web.Response:
 
 
 def _names(call: Call, parameter: str) -> list[str]:
-    names = [name.strip() for name in call.request.query.get(parameter, "").split(",") if name.strip()]
+    names = [name.strip() for name in call.query.get(parameter, "").split(",") if name.strip()]
     if not names:
         raise errors.missing_argument(f"The {parameter} parameter is required")
     return names

@@ -36,7 +36,7 @@ async def resources(call: Call) -> web.Response:
 
 
 async def composite(call: Call) -> web.Response:
-    return call.reply({"sobjects": f"{call.base}/composite/sobjects"})
+    return call.reply({"composite": f"{call.base}/composite", "sobjects": f"{call.base}/composite/sobjects"})
 
 
 async def describe_global(call: Call) -> web.Response:

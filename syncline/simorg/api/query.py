@@ -26,10 +26,10 @@ async def query_more(call: Call) -> web.Response:
 
 
 def _run(call: Call, *, include_deleted: bool) -> web.Response:
-    soql = call.request.query.get("q")
+    soql = call.query.get("q")
     if not soql:
         raise SalesforceError(400, "MALFORMED_QUERY", "A query string has to be specified")
     answer = call.org.query(soql, include_deleted=include_deleted)
-    wish = _BATCH_SIZE.search(call.request.headers.get("Sforce-Query-Options", ""))
+    wish = _BATCH_SIZE.search(call.headers.get("Sforce-Query-Options", ""))
     size = int(wish[1]) if wish else None
     return call.reply(call.org.cursors.first_page(answer, call.user_id, size, call.base, call.org.clock()))

@@ -73,7 +73,7 @@ async def upsert(call: Call) -> web.Response:
     key = key_field(sobject, call.match("field"))
     value = record_id(call.match("value")) if key.type == "id" else key_value(key, call.match("value"))
     draft = read_draft(call.org.schema, sobject, await call.json(), without=key.name)
-    update_only = call.request.query.get("updateOnly", "").lower() == "true"
+    update_only = call.query.get("updateOnly", "").lower() == "true"
     saved = call.org.dml.upsert(key, value, draft, call.change(), update_only=update_only)
     call.written([saved])
     body = {"id": saved.id, "success": True, "errors": [], "created": saved.action == "created"}
@@ -100,7 +100,7 @@ def _sobject(call: Call) -> SObject:
 
 
 def _show(call: Call, sobject: SObject, record: Record) -> web.Response:
-    names = [name for name in call.request.query.get("fields", "").split(",") if name]
+    names = [name for name in call.query.get("fields", "").split(",") if name]
     return call.reply(read_record(sobject, record, selection(sobject, names), call.base))
 
 
@@ -141,7 +141,7 @@ def _replicate(call: Call, read: Callable[[Table, datetime, datetime, datetime],
 
 
 def _moment(call: Call, name: str) -> datetime:
-    text = call.request.query.get(name)
+    text = call.query.get(name)
     if text is None:
         raise errors.missing_argument(f"The {name} parameter is required")
     try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -121,7 +121,8 @@ Place = tuple[str, str]
 
 
 class MemorySystem:
-    """One system's records and its sink. `writes` counts rows that Syncline wrote."""
+    """One system's records and its sink. `writes` counts rows that Syncline wrote; `meanwhile` are people who do
+    something after the sink has looked and before it writes."""
 
     def __init__(self, name: str, clock: Clock) -> None:
         self.name, self.clock, self.key = name, clock, KEY[name]
@@ -131,6 +132,7 @@ class MemorySystem:
         self.calls: Counter[str] = Counter()
         self.rows: Counter[str] = Counter()
         self.writes = 0
+        self.meanwhile: list[Callable[[], None]] = []
         self._serial = 0
 
     def names(self, kind: str) -> list[str]:
@@ -225,6 +227,8 @@ class MemorySystem:
         ]
 
     async def write(self, name: str, writes: Sequence[Write]) -> Sequence[Written]:
+        if self.meanwhile:
+            self.meanwhile.pop()()
         return [self._write(name, write) for write in writes]
 
     async def delete(self, name: str, ids: Sequence[str]) -> Sequence[Written]:
@@ -247,12 +251,13 @@ class MemorySystem:
         if write.id is not None:
             if not self._there(name, write.id):
                 return Transient("gone meanwhile")
-            present = self.records[name, write.id].values
-            if any(present.get(each) != value for each, value in (write.expected or {}).items()):
+            present = self._present((name, write.id))
+            changed = any(present.values.get(each) != value for each, value in (write.expected or {}).items())
+            if changed and not self.coarse:
                 return Transient("changed meanwhile")
             self.writes += 1
             version = self.save(name, write.id, write.values)
-            return Saved(write.id, False, before if self.coarse else version)
+            return Saved(write.id, False, before, present) if self.coarse else Saved(write.id, False, version)
         assert write.key is not None
         self.writes += 1
         key, value = write.key

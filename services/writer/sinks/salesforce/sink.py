@@ -116,7 +116,7 @@ class SalesforceSink:
                 continue
             for place, result in zip(places, results, strict=True):
                 if isinstance(result, collections.Saved):
-                    outcomes[place] = Saved(result.id, result.created, sent)
+                    outcomes[place] = Saved(result.id, result.created, sent, _before(writes[place], result))
                     self.rows[kind] += 1
                 else:
                     outcomes[place] = result
@@ -138,6 +138,9 @@ class SalesforceSink:
                 done.append(outcome)
         return done
 
+    async def _update(self, name: str, rows: Sequence[collections.Row]) -> list[collections.Outcome]:
+        return await self.client.exchange(name, rows, {STAMP, *(each for row in rows for each in row)} - {"Id"})
+
     def _calls(
         self, name: str, writes: Sequence[Write], without: Collection[int]
     ) -> Iterator[tuple[str, Send, list[int]]]:
@@ -155,7 +158,7 @@ class SalesforceSink:
                 groups[group].append(place)
         for (kind, key), places in groups.items():
             send: Send = {
-                "update": partial(self.client.update, name),
+                "update": partial(self._update, name),
                 "upsert": partial(self.client.upsert, name, key),
                 "create": partial(self.client.create, name),
             }[kind]
@@ -167,6 +170,10 @@ def _row(write: Write) -> Fields:
     if write.id is not None:
         return {**write.values, "Id": write.id}
     return {**write.values, **dict([write.key] if write.key else [])}
+
+
+def _before(write: Write, saved: collections.Saved) -> Present | None:
+    return _present(saved.id, saved.before, write.values) if saved.before else None
 
 
 def _present(record_id: str, record: Mapping[str, Any], fields: Collection[str]) -> Present:
