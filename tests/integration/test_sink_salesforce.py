@@ -99,6 +99,34 @@ async def test_a_locked_row_is_to_be_planned_again_and_its_neighbours_are_saved(
     assert kinds(outcomes) == ["Transient", "Saved", "Saved"]
 
 
+async def test_an_update_tells_what_it_went_over(org: SalesforceWorld) -> None:
+    [one, other] = ids(await org.sink.write("Contact", keyed(2, Phone="1")))
+    before = org.org.stats.calls.total()
+    found = await org.sink.write("Contact", [Write(one, {"Phone": "2"}), Write(other, {"Title": "Dr"})])
+    assert [each.before.values for each in found if isinstance(each, Saved) and each.before] == [
+        {"Phone": "1"},
+        {"Title": None},
+    ]
+    assert org.org.stats.calls.total() - before == 1
+
+
+async def test_an_update_whose_answer_is_lost_is_looked_at_anew_before_it_is_sent_again(org: SalesforceWorld) -> None:
+    """What it went over would be lost with a blind repetition."""
+    [one] = ids(await org.sink.write("Contact", keyed(1)))
+    org.org.faults.rules.append(Fault("drop_after", next=1, kinds=("write",)))
+    before = org.org.stats.calls["write"]
+    with pytest.raises(OutcomeUnknown):
+        await org.sink.write("Contact", [Write(one, {"Phone": "2"})])
+    assert org.org.stats.calls["write"] - before == 1
+
+
+async def test_a_value_that_salesforce_cannot_read_stands_alone(org: SalesforceWorld) -> None:
+    made = ids(await org.sink.write("Contact", keyed(3)))
+    bad: list[Fields] = [{"Phone": "1"}, {"Phone": True}, {"Phone": "3"}]
+    outcomes = await org.sink.write("Contact", [Write(each, patch) for each, patch in zip(made, bad, strict=True)])
+    assert kinds(outcomes) == ["Saved", "RecordRejected", "Saved"]
+
+
 async def test_a_create_without_a_key_whose_answer_is_lost_is_not_sent_again(org: SalesforceWorld) -> None:
     org.org.faults.rules.append(Fault("drop_after", next=1, kinds=("write",)))
     with pytest.raises(OutcomeUnknown):
