@@ -60,10 +60,11 @@ def resolve_conflict(conflict: int, winner: str) -> None:
     The record of SYSTEM is read again, and what it holds by then is written to the other side.
     """
 
-    async def go() -> None:
+    async def go() -> str:
         settings, _ = configured()
         async with _state(settings) as pool, publisher(settings.kafka, "syncline-conflicts") as publishing:
-            found = await Conflicts(pool).get(conflict)
+            conflicts = Conflicts(pool)
+            found = await conflicts.get(conflict)
             if found is None:
                 raise Fatal(f"there is no conflict {conflict}: see `syncline conflicts list`")
             row = found.conflict
@@ -72,24 +73,29 @@ def resolve_conflict(conflict: int, winner: str) -> None:
                 raise Fatal(f"--keep must be one of {', '.join(sides)}, not {winner}")
             if found.resolved or row.decided not in ("review", "paused"):
                 raise Fatal(f"conflict {conflict} does not wait: {found.resolved or row.decided} was decided")
-            await _decide(Links(pool), row, winner)
-            request = Request(ref=sides[winner], reason=f"a person decided conflict {conflict}")
-            await publishing.publish([Message(settings.names.requests, str(request.ref).encode(), request.encode())])
-            await Conflicts(pool).resolve(conflict, winner)
+            # Before the field is free again: what is recorded afterwards is another conflict.
+            alike = await conflicts.alike(conflict)
+            if pair := await _decide(Links(pool), row, winner):
+                request = Request(ref=sides[winner], reason=f"a person decided conflict {conflict}")
+                message = Message(settings.names.requests, str(request.ref).encode(), request.encode())
+                await publishing.publish([message])
+            await conflicts.resolve(alike, winner)
+        if pair:
+            return f"{winner} wins; its value is on its way"
+        return f"{row.source} and {row.target} are no pair any more: noted, and nothing is written"
 
-    run(go())
-    click.echo(f"{winner} wins; its value is on its way")
+    click.echo(run(go()))
 
 
-async def _decide(links: Links, row: Conflict, winner: str) -> None:
-    """Raises Transient when the writer changes the pair again and again meanwhile."""
+async def _decide(links: Links, row: Conflict, winner: str) -> bool:
+    """False when the two are no pair any more. Raises Transient when the writer changes it again and again meanwhile."""
     asked = (row.source, row.target.kind)
     for _ in range(5):
         link = (await links.find([asked])).get(asked)
-        if link is None:
-            raise Fatal(f"{row.source} is not linked any more")
+        if link is None or link.ended or link.target.ref != row.target:
+            return False
         if await links.save([resolved(link, row, winner)]) == [True]:
-            return
+            return True
     raise Transient(f"{row.source} is being written to: try again")
 
 

@@ -54,7 +54,7 @@ def approve(pipeline: str) -> None:
             )
         return len(commands)
 
-    click.echo(f"{run(_with_state(go))} deletions are on their way")
+    click.echo(_told(pipeline, run(_with_state(go)), "on the way"))
 
 
 @deletions_commands.command("refuse")
@@ -65,7 +65,11 @@ def refuse(pipeline: str) -> None:
     async def go(pool: Any) -> int:
         return len(await Deletions(pool).refuse(pipeline))
 
-    click.echo(f"{run(_with_state(go))} deletions were refused")
+    click.echo(_told(pipeline, run(_with_state(go)), "refused"))
+
+
+def _told(pipeline: str, deletions: int, what: str) -> str:
+    return f"{pipeline}: {deletions} deletions {what}" if deletions else f"no deletion of {pipeline} waits"
 
 
 async def _with_state(work: Callable[[Any], Awaitable[Any]]) -> Any:

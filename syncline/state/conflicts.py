@@ -64,10 +64,15 @@ class Conflicts:
             row = await self._pool.fetchrow(SQL["get"], id)
         return _recorded(row) if row else None
 
-    async def resolve(self, id: int, winner: str) -> None:  # noqa: A002
+    async def alike(self, id: int) -> Sequence[int]:  # noqa: A002
+        """The waiting conflicts that the decision on this one decides as well, itself among them."""
+        with errors("reading syncline.conflicts"):
+            return [row["id"] for row in await self._pool.fetch(SQL["alike"], id)]
+
+    async def resolve(self, ids: Sequence[int], winner: str) -> None:
         """Note that a person decided; once is enough."""
         with errors("resolving a conflict"):
-            await self._pool.execute(SQL["resolve"], id, winner)
+            await self._pool.execute(SQL["resolve"], ids, winner)
 
 
 def _recorded(row: Any) -> Recorded:

@@ -24,5 +24,19 @@ SELECT id, pipeline, source, target, field, agreed, incoming, present, decided, 
 FROM syncline.conflicts
 WHERE id = $1
 
+-- name: alike
+-- Those that wait for the same decision as conflict $1: the same field of the same pair (or, where the pair is paused, the
+-- pair), found again after a crash or found from the other direction.
+SELECT each.id
+FROM syncline.conflicts one
+JOIN syncline.conflicts each ON each.decided = one.decided AND each.resolved IS NULL
+WHERE one.id = $1
+  AND (
+      (each.source, each.target) = (one.source, one.target)
+          AND (each.field = one.field OR one.decided = 'paused')
+      OR (each.source, each.target) = (one.target, one.source)
+          AND (jsonb_exists(one.inputs, each.field) OR one.decided = 'paused')
+  )
+
 -- name: resolve
-UPDATE syncline.conflicts SET resolved = $2, resolved_at = now() WHERE id = $1 AND resolved IS NULL
+UPDATE syncline.conflicts SET resolved = $2, resolved_at = now() WHERE id = ANY($1::bigint[]) AND resolved IS NULL

@@ -161,7 +161,7 @@ async def test_a_person_may_also_have_the_blocked_tried_again_or_forget_them(del
 async def test_two_writers_at_once_do_not_exceed_the_limit_together(url: str, pool: Any, isolation: str) -> None:
     """The first has counted and not committed when the second begins; whatever the server's own isolation."""
     database = url.rpartition("/")[2].partition("?")[0]
-    await pool.execute(f'ALTER DATABASE "{database}" SET default_transaction_isolation = \'{isolation}\'')
+    await pool.execute(f"ALTER DATABASE \"{database}\" SET default_transaction_isolation = '{isolation}'")
     async with connect(url, application="test", size=2) as writers:
         async with writers.acquire() as connection, connection.transaction(isolation="read_committed"):
             assert await Deletions(_Only(connection)).claim(some(0, LIMIT - 1)) == [True] * (LIMIT - 1)

@@ -257,7 +257,7 @@ async def test_a_conflict_is_recorded_once_and_listed_newest_first(pool: Any) ->
     await conflicts.record([other])
     [waiting] = await conflicts.list(10, waiting=True)
     assert waiting.conflict == other
-    await conflicts.resolve(waiting.id, "hub")
+    await conflicts.resolve([waiting.id], "hub")
     assert await conflicts.list(10, waiting=True) == []
     kept = await conflicts.get(waiting.id)
     assert kept is not None
