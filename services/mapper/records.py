@@ -1,7 +1,8 @@
 """The first hop, pure: changes become the whole record, and the record a command for each pipeline that wants it.
 
-Table `records`: record -> version, fields, deleted. It merges deltas, so that filters and transforms always see the
-whole record; it drops repeats and stale versions; it knows the former parent, so that the old one hears of a move.
+Table `records`: record -> version, fields, deleted, affinity. It merges deltas, so that filters and transforms always
+see the whole record; it drops repeats and stale versions; it knows the former parent, so that the old one hears of a
+move; and it keeps all commands of a record in one partition of the writer, that of its first parent.
 """
 
 from __future__ import annotations
@@ -209,15 +210,20 @@ class Records:
                 self.counts["repeated"] += 1
                 return
         self.counts["changed"] += 1
-        row = {"version": change.version, "fields": fields, "deleted": deleted}
-        view.put(RECORDS, key, orjson.dumps(row))
         former: Fields = before["fields"] if before else {}
+        affinity = before["affinity"] if before else self._affinity(change.ref, fields)
+        row = {"version": change.version, "fields": fields, "deleted": deleted, "affinity": affinity}
+        view.put(RECORDS, key, orjson.dumps(row))
         for route in self._routes[change.ref.kind]:
-            outputs += self._route(route, change, fields, former)
+            outputs += self._route(route, change, fields, former, affinity)
 
-    def _route(self, route: Route, change: Change, record: Fields, former: Fields) -> list[Output]:
+    def _affinity(self, ref: Ref, record: Fields) -> str:
+        """Decided once: were it to follow a record that moves, two writers could have the record in hand at a time."""
+        parents = (route.parent.wait(record) for route in self._routes[ref.kind] if route.parent)
+        return next((str(parent.on) for parent in parents if parent), str(ref))
+
+    def _route(self, route: Route, change: Change, record: Fields, former: Fields, affinity: str) -> list[Output]:
         parent = route.parent_of(record)
-        affinity = str(parent.on if parent else change.ref)
         unwanted = route.unwanted(change, record, parent)
         references = [] if unwanted else route.referred(record)
         waits = {wait for wait in (None if unwanted else parent, *(wait for _, wait in references)) if wait}

@@ -243,7 +243,8 @@ def concluded(step: Step, saved: Saved | None, *, now: datetime) -> Link:
             revision=begun.revision if begun else 0,
             id=begun.id if begun else 0,
         )
-    version = max(link.target.version, saved.version if saved else "")
+    # What was captured of the target before we looked, or wrote, tells nothing new of it, and may tell what is old.
+    version = max(link.target.version, saved.version if saved else "", step.present.version if step.present else "")
     source = replace(link.source, version=max(link.source.version, command.version))
     if step.ends:
         return replace(

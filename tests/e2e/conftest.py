@@ -57,4 +57,4 @@ async def syncline(told: Story, *words: str) -> tuple[int, str, str]:
 
 async def stories(told: Story, refs: Iterable[str]) -> str:
     """What a failed test shows: all that happened to these records."""
-    return "\n".join([(await syncline(told, "explain", ref))[1] for ref in refs])
+    return "\n".join([(await syncline(told, "explain", ref, "--json"))[1] for ref in refs])

@@ -4,7 +4,7 @@ commanded exactly when its parent is synced, and nothing is forgotten."""
 from __future__ import annotations
 
 import random
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -93,6 +93,7 @@ class Mapper:
         self.records, self.join = Records(configured, NAMES), Join(NAMES)
         self.queue: deque[Output] = deque()
         self.commands: list[Command] = []
+        self.keys: defaultdict[Ref, set[bytes]] = defaultdict(set)
         self.results: list[Result] = []
         self.requests: list[Request] = []
         self.letters: list[DeadLetter] = []
@@ -112,6 +113,7 @@ class Mapper:
                 self.letters.append(DeadLetter.decode(output.value))
             else:
                 self.commands.append(Command.decode(output.value))
+                self.keys[self.commands[-1].source].add(output.key)
 
     def change(self, *changes: Change) -> None:
         self._run(self.records, "changes", [(each.ref.id.encode(), each.encode()) for each in changes])
@@ -196,6 +198,19 @@ def test_a_child_that_moves_is_not_released_by_its_old_parent() -> None:
     assert mapper.commands == []
     mapper.written(Ref("sf", "Account", "B"), Ref("hub", "company", "8"))
     assert [command.fields["company_id"] for command in mapper.commands] == ["8"]
+
+
+def test_children_share_their_parents_place_in_the_writer_and_keep_it_when_they_move() -> None:
+    """Else two writers could have the same record in hand at a time, and the older of its versions come last."""
+    mapper = Mapper(config())
+    mapper.written(A, HUB_A)
+    mapper.written(Ref("sf", "Account", "B"), Ref("hub", "company", "8"))
+    mapper.change(account("A"), contact("c", "A", 1), contact("d", None, 1))
+    mapper.change(contact("c", "B", 2), contact("d", "B", 2), contact("e", "B", 2))
+    mapper.drain()
+    assert [command.fields.get("company_id") for command in mapper.commands] == [None, "7", "8", "8", "8"]
+    keys = {ref.id: [key.decode() for key in keys] for ref, keys in mapper.keys.items()}
+    assert keys == {"A": [str(A)], "c": [str(A)], "d": ["sf/Contact/d"], "e": ["sf/Account/B"]}
 
 
 def test_accounts_in_a_cycle_are_written_first_and_joined_after() -> None:
@@ -322,6 +337,7 @@ def test_in_the_end_every_child_of_a_synced_parent_was_commanded_with_its_newest
         mapper.written(Ref("sf", "Account", id), Ref("hub", "company", f"hub-{id}"))
     mapper.drain()
 
+    assert all(len(keys) == 1 for keys in mapper.keys.values())
     newest: dict[tuple[Ref, bool], Command] = {}
     for command in mapper.commands:
         seen = newest.get((command.source, command.creates))

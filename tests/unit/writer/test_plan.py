@@ -191,7 +191,19 @@ def test_nothing_that_was_not_written_is_known_as_written() -> None:
     unchanged = concluded(Step(command({"name": "a"}), stored), None)
     assert unchanged == replace(stored, source=replace(stored.source, version="2"))
     lost = patched(command({"name": "b"}, conflict={"*": "hub"}), stored, present({"name": "c"}))
-    assert concluded(lost, None).target == stored.target
+    assert concluded(lost, None).target == replace(stored.target, version="7")
+
+
+def test_what_was_captured_before_the_look_is_stale() -> None:
+    """The link begins with what the look found, which an event from before may not take back."""
+    step = patched(command({"name": "b"}), None, present({"name": "b", "sf_id": SOURCE.id}))
+    begun = concluded(step, None)
+    reverse = replace(begun, source=begun.target, target=begun.source)
+    assert settled_by_link(command({}, source=TARGET, version="6"), reverse) == (
+        "skipped",
+        "a newer version was applied",
+    )
+    assert settled_by_link(command({}, source=TARGET, version="7"), reverse) is None
 
 
 def test_a_result_says_what_became_of_the_command() -> None:
