@@ -27,6 +27,8 @@ from syncline.runtime.kafka import Message
 
 log = structlog.get_logger()
 
+Target = tuple[str, str]
+"""A system and an object of it."""
 REFERRED_TO = ("foreign_key_violation", "DELETE_FAILED")
 """Codes of a deletion that has to wait for the deletion of other records."""
 ROUNDS = 5
@@ -35,12 +37,15 @@ ROUNDS = 5
 
 @dataclass
 class Pass:
-    """What a pass has come to so far; published as one batch at its end. asked: see `plan.asked`."""
+    """What a pass has come to so far; published as one batch at its end. asked: see `plan.asked`.
+    later: records that name a counterpart to which no link leads. We may have made them just before we were killed;
+    then the command that made them is among those of this pass, knows more, and comes first."""
 
     asked: dict[tuple[str, Ref], list[Fields]] = field(default_factory=dict)
     results: list[Result] = field(default_factory=list)
     letters: list[DeadLetter] = field(default_factory=list)
     again: list[Command] = field(default_factory=list)
+    later: dict[Target, list[Command]] | None = field(default_factory=dict)
     blocked: list[Command] = field(default_factory=list)
     deleted: bool = False
 
@@ -74,7 +79,7 @@ class Writer:
     async def handle(self, records: Sequence[Record]) -> None:
         """Raises Transient to have the records again, Fatal when a pipeline is rejected without end."""
         passed = Pass()
-        groups: defaultdict[tuple[str, str], list[Command]] = defaultdict(list)
+        groups: defaultdict[Target, list[Command]] = defaultdict(list)
         for record in records:
             try:
                 command = Command.decode(record.value)
@@ -93,6 +98,9 @@ class Writer:
         for (system, name), commands in groups.items():
             passed.asked |= plan.asked(commands)
             await self._write(self._sinks[system], name, plan.newest(commands), passed)
+        later, passed.later = passed.later or {}, None
+        for (system, name), commands in later.items():
+            await self._write(self._sinks[system], name, commands, passed)
         if passed.blocked:
             await self._deletions.block(passed.blocked)
         free = await self._deletions.blocked() if passed.deleted else []
@@ -187,6 +195,8 @@ class Writer:
                 passed.results.append(plan.settled(command, *settled, link.target.ref if link else None))
                 # A pass that was killed after its deletions has not freed those that they blocked.
                 passed.deleted |= command.op == "delete" and link is not None and link.ended == "deleted"
+            elif link is None and command.counterpart and passed.later is not None:
+                passed.later.setdefault((command.target.system, name), []).append(command)
             elif link is None or link.ended:
                 unlinked.append((command, link))
             elif command.op == "delete":

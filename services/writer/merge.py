@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from services.writer.sinks import Present
 from syncline.contracts.command import Command
+from syncline.contracts.link import Side
 from syncline.contracts.ref import Fields, Value
 from syncline.contracts.transforms import transformed
 
@@ -50,27 +51,29 @@ def same(one: Value, other: Value) -> bool:
     return one == other and isinstance(one, bool) == isinstance(other, bool)
 
 
-def changed(command: Command, source: Mapping[str, Value], target: Mapping[str, Value]) -> Fields:
-    """The mapped values worth writing: they differ from what the target is known to hold (`target`), and a source
-    field behind them differs from what the source was known to hold (`source`).
+def changed(command: Command, source: Side, target: Side) -> Fields:
+    """The mapped values worth writing: they differ from what the target is known to hold, and a source field behind
+    them differs from what the source was known to hold.
 
     The second half is what ends a loop: after a lossy transform the two sides rightly hold different values, and
-    only a change by someone is a reason to write again.
+    only a change by someone is a reason to write again. So it is with a contested field: it was offered before.
     """
+    met = target.known.keys() | set(target.contested)
     return {
         field: value
         for field, value in command.fields.items()
-        if not same(target.get(field, UNKNOWN), value)
+        if not same(target.known.get(field, UNKNOWN), value)
         and (
-            field not in target
+            field not in met
             or not command.inputs[field]
-            or any(not same(source.get(each, UNKNOWN), command.seen[each]) for each in command.inputs[field])
+            or any(not same(source.known.get(each, UNKNOWN), command.seen[each]) for each in command.inputs[field])
         )
     }
 
 
 def merge(command: Command, wanted: Fields, agreed: Mapping[str, Value], present: Present, *, now: datetime) -> Merged:
-    """`wanted` against the target as it is now; `agreed` is what both sides were known to share."""
+    """`wanted` against the target as it is now; `agreed` is what both sides were known to share, UNKNOWN for what they
+    never did though both held something."""
     patch: Fields = {}
     known: Fields = {}
     clashes = []
@@ -86,10 +89,10 @@ def merge(command: Command, wanted: Fields, agreed: Mapping[str, Value], present
             patch[field] = incoming
         else:
             decided = decide(command, field, present, now=now)
-            clashes.append(Clash(field, base, incoming, held, decided))
+            clashes.append(Clash(field, None if base is UNKNOWN else base, incoming, held, decided))
             if decided == "incoming":
                 patch[field] = incoming
-            else:
+            elif field in agreed and base is not UNKNOWN:
                 # What was agreed stays, so that the target's own change is still one when its event comes.
                 known[field] = base
     for field, steps in command.derived.items():

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
-from services.writer.merge import Clash, bears_mark, changed, decide, merge, same
+from services.writer.merge import UNKNOWN, Clash, bears_mark, changed, decide, merge, same
 from services.writer.sinks import Present, Saved, Write, Written
 from syncline.contracts.command import Command
 from syncline.contracts.conflict import Conflict
@@ -126,7 +126,7 @@ def settled_by_link(command: Command, link: Link | None) -> Settled | None:
 
 def news(command: Command, link: Link) -> Fields:
     """What a linked command would change; what waits for a person's decision is nobody's to change."""
-    wanted = changed(command, link.source.known, link.target.known)
+    wanted = changed(command, link.source, link.target)
     return {field: value for field, value in wanted.items() if field not in link.target.review}
 
 
@@ -139,7 +139,7 @@ def patched(
     holds of that is our own writing, and nobody's change that a newer value could be in conflict with.
     """
     if link:
-        agreed = link.target.known
+        agreed = {**dict.fromkeys(link.target.contested, UNKNOWN), **link.target.known}
     elif bears_mark(command, present):
         agreed = {
             field: held
@@ -206,7 +206,7 @@ def overtaken(step: Step, saved: Saved, *, now: datetime) -> Overtaken | None:
         step,
         present=before,
         patch={field: value for field, value in (step.patch or {}).items() if field not in back},
-        known={**(step.known or {}), **{field: agreed.get(field) for field in back}},
+        known={**(step.known or {}), **{field: agreed[field] for field in back if field in agreed}},
         clashes=tuple(clashes),
     )
     sent = {field: (step.patch or {})[field] for field in back}
@@ -255,20 +255,25 @@ def concluded(step: Step, saved: Saved | None, *, now: datetime) -> Link:
             ended_by=command.source.system,
         )
     sent = {field: value for field, value in (step.patch or {}).items() if field != command.key} if saved else {}
+    kept = {clash.field for clash in step.clashes if clash.decided != "incoming"}
     asked = [clash.field for clash in step.clashes if clash.decided == "review"]
     theirs = {each for field in asked for each in command.inputs[field]}
+    seen: Fields = {**source.known, **command.seen}
+    known: Fields = {**link.target.known, **(step.known or {}), **sent}
     link = replace(
         link,
         source=replace(
             source,
-            known={**source.known, **command.seen},
+            known=seen,
             review=tuple(sorted({*source.review, *theirs})),
+            contested=tuple(sorted(set(source.contested) - seen.keys())),
         ),
         target=replace(
             link.target,
             version=version,
-            known={**link.target.known, **(step.known or {}), **sent},
+            known=known,
             review=tuple(sorted({*link.target.review, *asked})),
+            contested=tuple(sorted({*link.target.contested, *kept} - known.keys())),
         ),
     )
     return _bounced(link, now) if saved and not saved.created else link

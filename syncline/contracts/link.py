@@ -14,12 +14,14 @@ Ended = Literal["unlinked", "deleted"]
 class Side:
     """known: field to the last value seen or written, in this side's own terms; a field never met is absent.
     version: the newest that was applied from this side or written to it; "" when none is known.
-    review: fields that wait for a person's decision and are written by nobody until then."""
+    review: fields that wait for a person's decision and are written by nobody until then.
+    contested: fields not known, for they held something of their own when the other side's value came and lost."""
 
     ref: Ref
     version: str
     known: Fields
     review: tuple[str, ...] = ()
+    contested: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,7 @@ def _columns(link: Link) -> dict[str, Any]:
             ("version", side.version),
             ("known", side.known),
             ("review", side.review),
+            ("contested", side.contested),
         )
     }
 
@@ -91,6 +92,7 @@ def _seen_from(ref: Ref, kind: Object, row: Any) -> Link:
             row[f"{letter}_version"],
             row[f"{letter}_known"],
             tuple(row[f"{letter}_review"]),
+            tuple(row[f"{letter}_contested"]),
         )
 
     return Link(side(ours, ref.kind), side(theirs, kind), **{name: row[name] for name in WHOLE})

@@ -23,8 +23,8 @@ WHERE w.asked = 'b'
 WITH given AS (
     SELECT * FROM jsonb_to_recordset($1::jsonb) AS g (
         place int, id bigint, revision bigint,
-        a_system text, a_object text, a_id text, a_version text, a_known jsonb, a_review jsonb,
-        b_system text, b_object text, b_id text, b_version text, b_known jsonb, b_review jsonb,
+        a_system text, a_object text, a_id text, a_version text, a_known jsonb, a_review jsonb, a_contested jsonb,
+        b_system text, b_object text, b_id text, b_version text, b_known jsonb, b_review jsonb, b_contested jsonb,
         ended text, ended_by text, bounces int, bounced_to text, bounced_at text, paused boolean
     )
 ), locked AS (
@@ -39,11 +39,11 @@ WITH given AS (
     SET a_id = g.a_id,
         a_version = CASE l.a_id
             WHEN g.a_id THEN greatest(l.a_version, g.a_version COLLATE "C") ELSE g.a_version END,
-        a_known = g.a_known, a_review = g.a_review,
+        a_known = g.a_known, a_review = g.a_review, a_contested = g.a_contested,
         b_id = g.b_id,
         b_version = CASE l.b_id
             WHEN g.b_id THEN greatest(l.b_version, g.b_version COLLATE "C") ELSE g.b_version END,
-        b_known = g.b_known, b_review = g.b_review,
+        b_known = g.b_known, b_review = g.b_review, b_contested = g.b_contested,
         ended = g.ended, ended_by = g.ended_by,
         bounces = g.bounces, bounced_to = g.bounced_to, bounced_at = g.bounced_at, paused = g.paused,
         revision = l.revision + 1, updated_at = now()
@@ -52,11 +52,11 @@ WITH given AS (
     RETURNING g.place
 ), inserted AS (
     INSERT INTO syncline.links AS l
-        (a_system, a_object, a_id, a_version, a_known, a_review,
-         b_system, b_object, b_id, b_version, b_known, b_review,
+        (a_system, a_object, a_id, a_version, a_known, a_review, a_contested,
+         b_system, b_object, b_id, b_version, b_known, b_review, b_contested,
          ended, ended_by, bounces, bounced_to, bounced_at, paused)
-    SELECT a_system, a_object, a_id, a_version, a_known, a_review,
-           b_system, b_object, b_id, b_version, b_known, b_review,
+    SELECT a_system, a_object, a_id, a_version, a_known, a_review, a_contested,
+           b_system, b_object, b_id, b_version, b_known, b_review, b_contested,
            ended, ended_by, bounces, bounced_to, bounced_at, paused
     FROM given
     WHERE revision = 0 AND (SELECT count(*) FROM updated) >= 0

@@ -86,8 +86,8 @@ class Masters:
             await self._create_in_the_hub(f"twin{self.rounds}")
         await self._create_in_salesforce(f"sf{self.rounds}")
         await self._create_in_the_hub(f"hub{self.rounds}")
-        await self._edit_salesforce(self._values(ours, pairs))
-        await self._edit_the_hub(self._values(theirs, pairs))
+        await self._edit_salesforce(await self._values(ours, pairs))
+        await self._edit_the_hub(await self._values(theirs, pairs))
 
     def _editable(self, kind: Object) -> Iterable[str]:
         if kind in self.fields:
@@ -104,8 +104,10 @@ class Masters:
         there = pairs.get((ref, COMPANY if ref.kind == ACCOUNT else CUSTOMER))
         return (there, self.fields[ref.kind][name]) if there else None
 
-    def _values(self, places: Iterable[Place], pairs: Pairs) -> dict[Ref, Fields]:
+    async def _values(self, places: Sequence[Place], pairs: Pairs) -> dict[Ref, Fields]:
+        """Nobody empties what is empty."""
         linked = {ref for ref, _ in pairs}
+        filled = await self._filled({place for place in places if place[1] in CLEARED})
         found: dict[Ref, Fields] = defaultdict(dict)
         for ref, name in places:
             if name in ("AccountId", "ParentId", "company_id", "parent_id"):
@@ -113,10 +115,23 @@ class Masters:
                 parent = self.rng.choice(parents)
                 if parent != ref.id:
                     found[ref][name] = parent
-            elif name in CLEARED and ref in linked and self.rng.random() < 0.3:
+            elif name in CLEARED and ref in linked and self.rng.random() < 0.3 and (ref, name) in filled:
                 found[ref][name] = None
             else:
                 found[ref][name] = f"{next(self.words)}-{self.rng.getrandbits(16):04x}"
+        return found
+
+    async def _filled(self, places: set[Place]) -> set[Place]:
+        found: set[Place] = set()
+        for kind in (ACCOUNT, CONTACT):
+            ids = [ref.id for ref, _ in places if ref.kind == kind]
+            records = await self.client.retrieve(kind.name, ids, ["Id", "Phone"]) if ids else []
+            found |= {(Ref(*kind, row["Id"]), "Phone") for row in records if row and row["Phone"]}
+        for kind in (COMPANY, CUSTOMER):
+            ids = [ref.id for ref, _ in places if ref.kind == kind]
+            table = self.story.system.config.systems[kind.system].objects[kind.name].table  # type: ignore[union-attr]
+            rows = await self.story.hub.fetch(f"SELECT id FROM {table} WHERE id = ANY($1::uuid[]) AND phone <> ''", ids)
+            found |= {(Ref(*kind, str(row["id"])), "phone") for row in rows}
         return found
 
     async def _edit_salesforce(self, values: Mapping[Ref, Fields]) -> None:

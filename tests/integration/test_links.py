@@ -136,7 +136,7 @@ def marked(held: Link) -> Link:
     return replace(
         held,
         source=replace(held.source, review=("Name", "Tier")),
-        target=replace(held.target, review=("name",)),
+        target=replace(held.target, review=("name",), contested=("Fax",)),
         ended="unlinked",
         ended_by="hub",
         bounces=3,

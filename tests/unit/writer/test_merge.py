@@ -16,6 +16,7 @@ from services.writer import merge as merging
 from services.writer.merge import SKEW, UNKNOWN, Clash, Decided, Merged, bears_mark, changed, same
 from services.writer.sinks import Present
 from syncline.contracts.command import Command
+from syncline.contracts.link import Side
 from syncline.contracts.ref import Fields, Object, Ref, Value
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -108,7 +109,16 @@ CHANGED: dict[str, tuple[Command, Fields, Fields, Fields]] = {
 
 @pytest.mark.parametrize(("given_", "source", "target", "news"), CHANGED.values(), ids=CHANGED)
 def test_what_is_worth_writing(given_: Command, source: Fields, target: Fields, news: Fields) -> None:
-    assert changed(given_, source, target) == news
+    ours, theirs = Side(given_.source, "1", source), Side(Ref("hub", "company", "c1"), "1", target)
+    assert changed(given_, ours, theirs) == news
+
+
+def test_a_contested_value_is_offered_again_when_it_changes() -> None:
+    theirs = Side(Ref("hub", "company", "c1"), "1", {}, contested=("name",))
+    assert changed(command({"name": "x"}), Side(Ref("sf", "Account", "001"), "1", {"NAME": "x"}), theirs) == {}
+    assert changed(command({"name": None}), Side(Ref("sf", "Account", "001"), "1", {"NAME": "x"}), theirs) == {
+        "name": None
+    }
 
 
 MARK = {"sf_id": "001"}
@@ -126,6 +136,8 @@ MERGED: dict[str, tuple[Value, Fields, Fields, Fields, Fields, str | None]] = {
     "never agreed, empty never blanks": (None, {}, {"f": "z"}, {}, {"f": None}, None),
     "never agreed, both are empty": (None, {}, {"f": None}, {}, {"f": None}, None),
     "never agreed, but made by Syncline": (None, {}, {"f": "z", **MARK}, {"f": None}, {}, "incoming"),
+    "contested, and emptied": (None, {"f": UNKNOWN}, {"f": "z"}, {"f": None}, {}, "incoming"),
+    "contested, the target was emptied": ("y", {"f": UNKNOWN}, {"f": None}, {"f": "y"}, {}, "incoming"),
     "agreed to be empty": ("y", {"f": None}, {"f": None}, {"f": "y"}, {}, None),
     "agreed to be empty, filled meanwhile": ("y", {"f": None}, {"f": "z"}, {"f": "y"}, {}, "incoming"),
 }
@@ -136,7 +148,8 @@ def test_one_field(
     incoming: Value, agreed: Fields, now: Fields, patch: Fields, known: Fields, decided: Decided | None
 ) -> None:
     given_ = command({"f": incoming})
-    clashes = (Clash("f", agreed.get("f"), incoming, now.get("f"), decided),) if decided else ()
+    base = None if agreed.get("f") is UNKNOWN else agreed.get("f")
+    clashes = (Clash("f", base, incoming, now.get("f"), decided),) if decided else ()
     assert merge(given_, given_.fields, agreed, present(now)) == Merged(patch, known, clashes)
 
 
@@ -147,8 +160,7 @@ def test_where_the_target_wins_what_was_agreed_stays(policy: str, agreed: Fields
     given_ = command({"f": "y"}, conflict=policy)
     merged = merge(given_, given_.fields, agreed, present({"f": "z"}))
     decided: Decided = "present" if policy == "hub" else "review"
-    base = agreed.get("f")
-    assert merged == Merged({}, {"f": base}, (Clash("f", base, "y", "z", decided),))
+    assert merged == Merged({}, agreed, (Clash("f", agreed.get("f"), "y", "z", decided),))
 
 
 def test_fields_are_merged_each_by_itself() -> None:
@@ -167,7 +179,8 @@ def test_a_value_that_differs_is_never_overwritten_unseen(
     merged = merge(given_, given_.fields, base, present({"f": now}))
     if "f" in merged.patch and now is not None and not same(now, base.get("f")):
         assert [clash.present for clash in merged.clashes] == [now]
-    assert ("f" in merged.patch) != ("f" in merged.known)
+    contested = not agreed and [clash.decided for clash in merged.clashes] == ["present"]
+    assert ("f" in merged.patch) + ("f" in merged.known) + contested == 1
 
 
 def test_only_the_mark_of_this_source_record_counts() -> None:
