@@ -136,11 +136,16 @@ class Route:
         return self.command(change, record, creates=False, seen=seen, inputs={reference.field: [reference.source]})
 
     def deletion(self, change: Change) -> Command:
+        """What it deactivates counts as emptied at the source, so that a restored record brings its values back."""
+        mapped = [
+            each.from_ for field, each in self.pipeline.fields.items() if field in self.deactivated and each.from_
+        ]
         return self.command(
             change,
             {},
             op="delete",
             fields=dict(self.deactivated),
+            seen=dict.fromkeys(mapped),
             inputs={field: [] for field in self.deactivated},
             on_delete=self.on_delete,
             delete_limit=self.pipeline.delete_limit,

@@ -19,7 +19,7 @@ from syncline.contracts.conflict import Conflict
 from syncline.contracts.deadletter import DeadLetter
 from syncline.contracts.errors import DuplicateDetected, Fatal, RecordRejected, Transient
 from syncline.contracts.link import Link
-from syncline.contracts.ref import Fields, Ref
+from syncline.contracts.ref import Fields, Ref, Value
 from syncline.contracts.result import Result
 from syncline.contracts.topics import Names
 from syncline.runtime.consume import Record
@@ -39,7 +39,8 @@ ROUNDS = 5
 class Pass:
     """What a pass has come to so far; published as one batch at its end. asked: see `plan.asked`.
     later: records that name a counterpart to which no link leads. We may have made them just before we were killed;
-    then the command that made them is among those of this pass, knows more, and comes first."""
+    then the command that made them is among those of this pass, knows more, and comes first.
+    replaced: values that our writes took away, the ids of former parents among them."""
 
     asked: dict[tuple[str, Ref], list[Fields]] = field(default_factory=dict)
     results: list[Result] = field(default_factory=list)
@@ -48,6 +49,7 @@ class Pass:
     later: dict[Target, list[Command]] | None = field(default_factory=dict)
     blocked: list[Command] = field(default_factory=list)
     deleted: bool = False
+    replaced: set[Value] = field(default_factory=set)
 
 
 class Writer:
@@ -103,8 +105,19 @@ class Writer:
             await self._write(self._sinks[system], name, commands, passed)
         if passed.blocked:
             await self._deletions.block(passed.blocked)
-        free = await self._deletions.blocked() if passed.deleted else []
-        await self._publish(passed, free)
+        await self._publish(passed, await self._freed(passed))
+
+    async def _freed(self, passed: Pass) -> list[Command]:
+        """Deletions that were blocked and may no longer be: after any other, and when something moved away."""
+        blocked = await self._deletions.blocked() if passed.deleted or passed.replaced else []
+        if passed.deleted or not blocked:
+            return list(blocked)
+        links = await self._links.find([(each.source, each.target) for each in blocked])
+        return [
+            each
+            for each in blocked
+            if (link := links.get((each.source, each.target))) and link.target.ref.id in passed.replaced
+        ]
 
     async def _write(self, sink: Sink, name: str, commands: list[Command], passed: Pass) -> None:
         for _ in range(ROUNDS):
@@ -260,6 +273,8 @@ class Writer:
             self._rejected_in_a_row[step.command.pipeline] = 0
             passed.results.append(plan.result(step, link, saved.get(id(step))))
             passed.deleted |= step.deletes
+            if step.present and id(step) in saved:
+                passed.replaced |= {step.present.values.get(each) for each in step.patch or ()}
             paused += plan.unsettled(step, link)
         if paused:
             await self._conflicts.record(paused)

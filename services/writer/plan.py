@@ -116,7 +116,7 @@ def settled_by_link(command: Command, link: Link | None) -> Settled | None:
     if link.ended is None:
         return None
     if command.op == "delete":
-        return "unchanged", f"the pair was {link.ended} before"
+        return "skipped", f"the pair was {link.ended} before"
     if command.version == link.source.version or not command.creates:
         return "skipped", f"the pair was {link.ended}"
     if link.ended == "unlinked" and link.ended_by != command.source.system:

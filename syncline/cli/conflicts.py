@@ -88,7 +88,7 @@ def resolve_conflict(conflict: int, winner: str) -> None:
 
 
 async def _decide(links: Links, row: Conflict, winner: str) -> bool:
-    """False when the two are no pair any more. Raises Transient when the writer changes it again and again meanwhile."""
+    """False when the two are no pair any more. Raises Transient when the writer keeps changing it meanwhile."""
     asked = (row.source, row.target.kind)
     for _ in range(5):
         link = (await links.find([asked])).get(asked)

@@ -33,8 +33,8 @@ def list_deletions(as_json: bool) -> None:
         click.echo(json.dumps({"stopped": rows}, indent=2))
         return
     for row in found:
-        why = "wait for a person" if row.state == "waiting" else "are blocked by rows that refer to the records"
-        click.echo(f"{row.pipeline}: {row.deletions} deletions {why}, since {row.since:%Y-%m-%d %H:%M:%S} UTC")
+        why = "waiting for a person" if row.state == "waiting" else "blocked by rows that still refer to the record"
+        click.echo(f"{row.pipeline}: {row.deletions} {why}, since {row.since:%Y-%m-%d %H:%M:%S} UTC")
     if not found:
         click.echo("no deletion waits")
 
@@ -54,7 +54,7 @@ def approve(pipeline: str) -> None:
             )
         return len(commands)
 
-    click.echo(_told(pipeline, run(_with_state(go)), "on the way"))
+    click.echo(_told(pipeline, run(_with_state(go)), "approved and on the way"))
 
 
 @deletions_commands.command("refuse")
@@ -69,7 +69,7 @@ def refuse(pipeline: str) -> None:
 
 
 def _told(pipeline: str, deletions: int, what: str) -> str:
-    return f"{pipeline}: {deletions} deletions {what}" if deletions else f"no deletion of {pipeline} waits"
+    return f"{pipeline}: {deletions} {what}" if deletions else f"no deletion of {pipeline} waits"
 
 
 async def _with_state(work: Callable[[Any], Awaitable[Any]]) -> Any:

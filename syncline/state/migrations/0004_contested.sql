@@ -2,3 +2,5 @@
 ALTER TABLE syncline.links
     ADD COLUMN a_contested jsonb NOT NULL DEFAULT '[]',
     ADD COLUMN b_contested jsonb NOT NULL DEFAULT '[]';
+
+CREATE INDEX deletions_blocked ON syncline.deletions (at) WHERE state = 'blocked';

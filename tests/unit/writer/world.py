@@ -43,7 +43,7 @@ PARENT = {"sf": "AccountId", "hub": "company_id"}
 KEY = {"sf": "Hub", "hub": "sf_id"}
 
 
-def config(conflict: str = "latest", on_delete: str = "ignore", **mapped: Any) -> Config:
+def config(conflict: str = "latest", on_delete: Any = "ignore", **mapped: Any) -> Config:
     """`mapped` replaces the pipelines' fields, by pipeline."""
     clear = {"on_empty": "clear"}
     shared = {"conflict": conflict, "on_delete": on_delete, "delete_limit": 1000}
