@@ -11,6 +11,7 @@ import structlog
 
 from services.writer import plan
 from services.writer.existing import existing
+from services.writer.overtaken import overtaken, put_back_again
 from services.writer.plan import Step
 from services.writer.ports import ConflictStore, DeletionStore, LinkStore, Publishes
 from services.writer.sinks import Saved, Sink, Written
@@ -178,7 +179,7 @@ class Writer:
         settled, writes, clashes = [], [], []
         for step in steps:
             outcome = outcomes.get(id(step))
-            if isinstance(outcome, Saved) and (found := plan.overtaken(step, outcome, now=now)):
+            if isinstance(outcome, Saved) and (found := overtaken(step, outcome, now=now)):
                 step = found.step
                 outcomes[id(step)] = outcome
                 clashes += found.conflicts
@@ -191,7 +192,7 @@ class Writer:
                 break
             written = await sink.write(name, writes)
             pairs = zip(writes, written, strict=True)
-            writes = [again for write, outcome in pairs if (again := plan.put_back_again(write, outcome))]
+            writes = [again for write, outcome in pairs if (again := put_back_again(write, outcome))]
         return settled
 
     async def _plan(

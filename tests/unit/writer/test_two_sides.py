@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.mapper.transform import Transformed, Transformer
-from services.writer import plan
+from services.writer import loop, plan
 from services.writer.merge import Merged, merge
 from services.writer.sinks import Present
 from syncline.contracts.command import Command
@@ -251,7 +251,7 @@ def _without_present_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _without_look_while_writing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "overtaken", lambda step, saved, now: None)
+    monkeypatch.setattr(loop, "overtaken", lambda step, saved, now: None)
 
 
 def _with_absent_as_null(monkeypatch: pytest.MonkeyPatch) -> None:
