@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -18,7 +19,7 @@ from services.mapper.mapped import Mapped, Wait
 from services.mapper.transform import Transformer
 from syncline.config.model import Config, Deactivate, Pipeline
 from syncline.contracts.change import Change
-from syncline.contracts.command import Command, OnDelete
+from syncline.contracts.command import Command, OnDelete, command_id
 from syncline.contracts.deadletter import DeadLetter
 from syncline.contracts.errors import Malformed, RecordRejected
 from syncline.contracts.ref import Fields, Object, Ref
@@ -31,16 +32,23 @@ RECORDS = "records"
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A field of the source that names another record: the parent, or a deferred reference."""
+    """A field of the source that names another record: the parent, or a deferred reference.
+
+    `on`: kind of the record that it names, with a slash at the end. `target`: what that one is at the target.
+    """
 
     source: str
     field: str
-    on: Object
-    target: Object
+    on: str
+    target: str
+
+    @classmethod
+    def of(cls, source: str, field: str, on: Object, target: Object) -> Link:
+        return cls(source, field, f"{on}/", str(target))
 
     def wait(self, record: Fields) -> Wait | None:
         value = record.get(self.source)
-        return Wait(Ref(*self.on, str(value)), self.target, self.field) if value else None
+        return Wait(f"{self.on}{value}", self.target, self.field) if value else None
 
 
 class Route:
@@ -63,19 +71,21 @@ class Route:
         self.parent: Link | None = None
         if pipeline.parent:
             of = config.pipelines[pipeline.parent.pipeline]
-            self.parent = Link(pipeline.parent.from_, pipeline.parent.field, _source_of(of, pipeline), of.to)
+            self.parent = Link.of(pipeline.parent.from_, pipeline.parent.field, _source_of(of, pipeline), of.to)
+        self.without = pipeline.parent.without if pipeline.parent else None
         self.references = []
         for field, reference in pipeline.references.items():
             of = config.pipelines[reference.pipeline] if reference.pipeline else pipeline
-            self.references.append(Link(reference.from_, field, _source_of(of, pipeline), of.to))
+            self.references.append(Link.of(reference.from_, field, _source_of(of, pipeline), of.to))
+        self._form = Form(self)
 
     def parent_of(self, record: Fields) -> Wait | None:
         """What the record waits for; with the policy `hold`, a record without parent waits for one that never comes."""
         if self.parent is None:
             return None
         wait = self.parent.wait(record)
-        if wait is None and self.pipeline.parent and self.pipeline.parent.without == "hold":
-            return Wait(Ref(*self.parent.on, "-"), self.parent.target, self.parent.field)
+        if wait is None and self.without == "hold":
+            return Wait(f"{self.parent.on}-", self.parent.target, self.parent.field)
         return wait
 
     def unwanted(self, change: Change, record: Fields, parent: Wait | None) -> str | None:
@@ -84,8 +94,8 @@ class Route:
             return "the pipeline ignores deletions"
         if not self.transformer.wants(record):
             return "the filter leaves it out"
-        if self.pipeline.parent and parent is None and self.pipeline.parent.without == "skip":
-            return f"it has no {self.pipeline.parent.from_}"
+        if parent is None and self.parent and self.without == "skip":
+            return f"it has no {self.parent.source}"
         return None
 
     def referred(self, record: Fields) -> list[tuple[Link, Wait]]:
@@ -96,6 +106,19 @@ class Route:
         """Everything that the record waits for somewhere."""
         parent = self.parent_of(record)
         return [*([parent] if parent else []), *(wait for _, wait in self.referred(record))]
+
+    def whole(self, change: Change, record: Fields, parent: Wait | None, affinity: str) -> Mapped:
+        """What the target is to hold, but for what is waited for."""
+        return Mapped(
+            str(change.ref),
+            self.name,
+            change.version,
+            self.pipeline.to.system,
+            affinity,
+            (parent,) if parent else (),
+            False,
+            self._form.filled(change, record, parent),
+        )
 
     def command(self, change: Change, record: Fields, **more: Any) -> Command:
         """A command of this pipeline; `more` are its other attributes."""
@@ -110,23 +133,6 @@ class Route:
             counterpart=self.transformer.counterpart(record),
             conflict=self.conflict,
             **given,
-        )
-
-    def whole(self, change: Change, record: Fields, parent: Wait | None) -> Command:
-        """What the target is to hold, but for what is waited for."""
-        made = self.transformer.apply(record)
-        if self.parent and self.parent.source in record:
-            made.seen[self.parent.source] = record[self.parent.source]
-            if parent:
-                made.inputs[self.parent.field] = [self.parent.source]
-        return self.command(
-            change,
-            record,
-            fields=made.fields,
-            seen=made.seen,
-            inputs=made.inputs,
-            match=self.transformer.match(made.fields),
-            derived=self.transformer.derived,
         )
 
     def patch(self, change: Change, record: Fields, reference: Link) -> Command:
@@ -144,6 +150,56 @@ class Route:
             on_delete=self.on_delete,
             delete_limit=self.pipeline.delete_limit,
         )
+
+
+class Form:
+    """A pipeline's commands with everything filled in that is the same for each record: nearly all commands are made
+    here, and their making is most of what the first hop costs."""
+
+    def __init__(self, route: Route) -> None:
+        self._route = route
+        blank = Command(
+            pipeline=route.name,
+            op="upsert",
+            source=Ref(*route.pipeline.from_, ""),
+            version="",
+            time="",
+            target=route.pipeline.to,
+            fields={},
+            seen={},
+            inputs={},
+            key=route.key,
+            conflict=route.conflict,
+            derived=route.transformer.derived,
+        )
+        own = ("id", "source", "version", "time", "counterpart", "match", "seen", "inputs", "fields")
+        same = {name: value for name, value in blank.document().items() if name not in own}
+        self._start = orjson.dumps(same).removesuffix(b"}") + b","
+        self._inputs = lru_cache(maxsize=4096)(self._encoded_inputs)
+
+    def filled(self, change: Change, record: Fields, parent: Wait | None) -> bytes:
+        route, transformer = self._route, self._route.transformer
+        fields, seen = transformer.apply(record)
+        if route.parent and route.parent.source in record:
+            seen[route.parent.source] = record[route.parent.source]
+        own = {
+            "id": command_id(route.name, change.ref, change.version, "upsert", True, fields),
+            "source": str(change.ref),
+            "version": change.version,
+            "time": change.time,
+            "counterpart": transformer.counterpart(record),
+            "match": transformer.match(fields),
+            "seen": seen,
+            "inputs": self._inputs(tuple(fields), parent is not None),
+            "fields": fields,
+        }
+        return self._start + orjson.dumps(own)[1:]
+
+    def _encoded_inputs(self, fields: tuple[str, ...], with_parent: bool) -> orjson.Fragment:
+        inputs = self._route.transformer.inputs(fields)
+        if with_parent and self._route.parent:
+            inputs[self._route.parent.field] = [self._route.parent.source]
+        return orjson.Fragment(orjson.dumps(inputs))
 
 
 def _source_of(parents: Pipeline, children: Pipeline) -> Object:
@@ -213,30 +269,29 @@ class Records:
         view.put(RECORDS, key, orjson.dumps(row))
         former: Fields = before["fields"] if before else {}
         for route in self._routes[change.ref.kind]:
-            outputs += self._route(route, change, fields, former)
+            self._route(route, change, fields, former, outputs)
 
-    def _route(self, route: Route, change: Change, record: Fields, former: Fields) -> list[Output]:
+    def _route(self, route: Route, change: Change, record: Fields, former: Fields, outputs: list[Output]) -> None:
         parent = route.parent_of(record)
-        affinity = str(parent.on if parent else change.ref)
+        affinity = parent.on if parent else str(change.ref)
         unwanted = route.unwanted(change, record, parent)
         references = [] if unwanted else route.referred(record)
-        waits = {wait for wait in (None if unwanted else parent, *(wait for _, wait in references)) if wait}
-        gone = [wait for wait in route.waits(former) if wait not in waits]
-        outputs = [
-            self._mapped(Mapped(route.command(change, record).document(), (wait,), affinity, left=True))
-            for wait in gone
-        ]
+        if former:
+            waits = {None if unwanted else parent, *(wait for _, wait in references)}
+            outputs += [
+                self._mapped(Mapped.of(route.command(change, record), (wait,), affinity, left=True))
+                for wait in route.waits(former)
+                if wait not in waits
+            ]
         if change.op == "delete" and route.on_delete:
-            return [*outputs, self._mapped(Mapped(route.deletion(change).document(), (), affinity))]
-        if unwanted:
-            return [*outputs, self._skipped(route.name, change, unwanted)]
-        whole = route.whole(change, record, parent)
-        outputs.append(self._mapped(Mapped(whole.document(), (parent,) if parent else (), affinity)))
-        for reference, wait in references:
-            patch = route.patch(change, record, reference)
-            own = Wait(change.ref, route.pipeline.to, None)
-            outputs.append(self._mapped(Mapped(patch.document(), (wait, own), affinity)))
-        return outputs
+            outputs.append(self._mapped(Mapped.of(route.deletion(change), (), affinity)))
+        elif unwanted:
+            outputs.append(self._skipped(route.name, change, unwanted))
+        else:
+            outputs.append(self._mapped(route.whole(change, record, parent, affinity)))
+            for reference, wait in references:
+                own = Wait(str(change.ref), str(route.pipeline.to), None)
+                outputs.append(self._mapped(Mapped.of(route.patch(change, record, reference), (wait, own), affinity)))
 
     def _mapped(self, mapped: Mapped) -> Output:
         return Output(self._names.mapped, mapped.key, mapped.encode())
