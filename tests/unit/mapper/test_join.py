@@ -298,7 +298,11 @@ def _in_contract_order(command: bytes) -> dict[str, Any]:
 
 
 def test_a_field_joins_those_that_are_there_and_none() -> None:
-    for fields, expected in (({}, {"x": 'a"7'}), ({"n": "{", "m": None}, {"n": "{", "m": None, "x": 'a"7'})):
+    cases: list[tuple[Fields, Fields]] = [
+        ({}, {"x": 'a"7'}),
+        ({"n": "{", "m": None}, {"n": "{", "m": None, "x": 'a"7'}),
+    ]
+    for fields, expected in cases:
         command = Command(
             pipeline="p",
             op="upsert",
