@@ -2,7 +2,8 @@
 
 Table `synced`: record>target object -> the record's id there; fed only by results, never by what was merely seen.
 Table `held`: one row for each child under what it waits for, so that holding and releasing cost the same however
-many children a parent has. Row: a line of JSON (when it came, its version), then what came, as it came.
+many children a parent has. Row: a line of JSON (when it came, its version), then what came, as it came. One row more
+stands before those of a parent, so that a parent for whom nobody waits costs one look.
 """
 
 from __future__ import annotations
@@ -35,9 +36,10 @@ class Join:
 
     def run(self, batch: Sequence[Input], stored: Reader) -> Effects:
         step = Step(self._names, self.counts, View(stored))
+        results = self._names.results
         for record in batch:
             try:
-                if record.topic == self._names.results:
+                if record.topic == results:
                     step.result(record)
                 else:
                     step.mapped(record)
@@ -62,7 +64,7 @@ class Step:
         if mapped.left:
             self._drop(mapped)
         elif not mapped.waits:
-            self._send(mapped, record)
+            self._send(mapped, mapped.command, record)
         elif (target := self.view.get(SYNCED_TABLE, mapped.waits[0].synced)) is not None:
             self._go_on(mapped, target.decode(), record)
         else:
@@ -91,20 +93,21 @@ class Step:
 
     def _go_on(self, mapped: Mapped, target: str, cause: Input) -> None:
         """One thing less to wait for: on to the next, which may be decided in another partition, or to the writer."""
-        further = mapped.further(target)
-        if further.waits:
-            self.outputs.append(Output(self._names.mapped, further.key, further.encode()))
+        command = mapped.filled(target)
+        if len(mapped.waits) == 1:
+            self._send(mapped, command, cause)
         else:
-            self._send(further, cause)
+            further = mapped._replace(waits=mapped.waits[1:], command=command)
+            self.outputs.append(Output(self._names.mapped, further.key, further.encode()))
 
-    def _send(self, mapped: Mapped, cause: Input) -> None:
+    def _send(self, mapped: Mapped, command: bytes, cause: Input) -> None:
         """A key has the same partition number on every topic, so that of the cause needs no hash."""
         self._counts["commands"] += 1
         topic = self._commands.get(mapped.system)
         if topic is None:
             topic = self._commands[mapped.system] = self._names.commands(mapped.system)
         key = mapped.affinity.encode()
-        self.outputs.append(Output(topic, key, mapped.command, cause.partition if key == cause.key else None))
+        self.outputs.append(Output(topic, key, command, cause.partition if key == cause.key else None))
 
     def _hold(self, mapped: Mapped, record: Input) -> None:
         """The record's timestamp tells people how long it is held."""
@@ -116,13 +119,11 @@ class Step:
         head = orjson.dumps({"at": now, "version": mapped.version})
         view.put(HELD, slot, b"%b\n%b" % (head, record.value or b""))
         wait = mapped.waits[0]
-        if wait.field is None or view.get(HELD, wait.held) is not None:
-            return
-        on = Ref.parse(wait.on)
-        if on.id != "-":
+        if view.get(HELD, wait.held) is None and (on := Ref.parse(wait.on)).id != "-":
             view.put(HELD, wait.held, orjson.dumps({"asked": now}))
-            request = Request(ref=on, reason=f"{mapped.source} waits for it")
-            self.outputs.append(Output(self._names.requests, wait.on.encode(), request.encode()))
+            if wait.field is not None:
+                request = Request(ref=on, reason=f"{mapped.source} waits for it")
+                self.outputs.append(Output(self._names.requests, wait.on.encode(), request.encode()))
 
     def _drop(self, mapped: Mapped) -> None:
         slot = mapped.slot
@@ -136,10 +137,12 @@ class Step:
         if view.get(SYNCED_TABLE, wait.synced) == value:
             return  # whatever was held for it was released when it became synced
         view.put(SYNCED_TABLE, wait.synced, value)
-        asked, released = wait.held, list[tuple[str, bytes]]()
-        for key, row in list(view.scan(HELD, asked)):
+        first, released = wait.held, list[tuple[str, bytes]]()
+        if view.get(HELD, first) is None:
+            return  # nobody waits
+        for key, row in list(view.scan(HELD, first)):
             view.delete(HELD, key)
-            if key != asked:
+            if key != first:
                 head, _, mapped = row.partition(b"\n")
                 released.append((_head(head)["version"], mapped))
         released.sort(key=lambda each: each[0])

@@ -6,6 +6,7 @@ and is decided on by its first line alone, so the second hop never takes it apar
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import NamedTuple
 
 import orjson
@@ -15,6 +16,9 @@ from syncline.contracts.errors import Malformed
 
 END = b"}}"
 """How a command ends: `fields` are its last attribute."""
+
+
+_HEAD = itemgetter("source", "pipeline", "version", "system", "affinity", "waits", "left")
 
 
 class Wait(NamedTuple):
@@ -77,14 +81,13 @@ class Mapped(NamedTuple):
         on, target, field = self.waits[0]
         return f"{on}>{target}\0{self.source}\0{self.pipeline}\0{field or ''}".encode()
 
-    def further(self, target: str) -> Mapped:
-        """With the id of what was waited for."""
-        (_, _, field), *others = self.waits
-        command = self.command
-        if field is not None:
-            comma = b"" if command.endswith(b"{}}") else b","
-            command = b"%b%b%b:%b}}" % (command[:-2], comma, orjson.dumps(field), orjson.dumps(target))
-        return self._replace(waits=tuple(others), command=command)
+    def filled(self, target: str) -> bytes:
+        """The command with the id of what was waited for first."""
+        field, command = self.waits[0].field, self.command
+        if field is None:
+            return command
+        comma = b"" if command.endswith(b"{}}") else b","
+        return b"%b%b%b:%b}}" % (command[:-2], comma, orjson.dumps(field), orjson.dumps(target))
 
     def encode(self) -> bytes:
         head = {
@@ -103,18 +106,8 @@ class Mapped(NamedTuple):
         """Raises Malformed. The command is checked by the writer."""
         first, _, command = (raw or b"").partition(b"\n")
         try:
-            head = orjson.loads(first)
-            waits = tuple([Wait(on, target, field) for on, target, field in head["waits"]])
-            made = cls(
-                head["source"],
-                head["pipeline"],
-                head["version"],
-                head["system"],
-                head["affinity"],
-                waits,
-                head["left"],
-                command,
-            )
+            source, pipeline, version, system, affinity, waits, left = _HEAD(orjson.loads(first))
+            made = cls(source, pipeline, version, system, affinity, tuple(map(Wait._make, waits)), left, command)
         except (ValueError, KeyError, TypeError) as error:
             raise Malformed(f"the first line is not what the first hop writes: {error!r}") from error
         if not command.endswith(END):

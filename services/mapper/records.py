@@ -107,17 +107,17 @@ class Route:
         parent = self.parent_of(record)
         return [*([parent] if parent else []), *(wait for _, wait in self.referred(record))]
 
-    def whole(self, change: Change, record: Fields, parent: Wait | None, affinity: str) -> Mapped:
+    def whole(self, source: str, change: Change, record: Fields, parent: Wait | None, affinity: str) -> Mapped:
         """What the target is to hold, but for what is waited for."""
         return Mapped(
-            str(change.ref),
+            source,
             self.name,
             change.version,
             self.pipeline.to.system,
             affinity,
             (parent,) if parent else (),
             False,
-            self._form.filled(change, record, parent),
+            self._form.filled(source, change, record, parent),
         )
 
     def command(self, change: Change, record: Fields, **more: Any) -> Command:
@@ -177,14 +177,14 @@ class Form:
         self._start = orjson.dumps(same).removesuffix(b"}") + b","
         self._inputs = lru_cache(maxsize=4096)(self._encoded_inputs)
 
-    def filled(self, change: Change, record: Fields, parent: Wait | None) -> bytes:
+    def filled(self, source: str, change: Change, record: Fields, parent: Wait | None) -> bytes:
         route, transformer = self._route, self._route.transformer
         fields, seen = transformer.apply(record)
         if route.parent and route.parent.source in record:
             seen[route.parent.source] = record[route.parent.source]
         own = {
             "id": command_id(route.name, change.ref, change.version, "upsert", True, fields),
-            "source": str(change.ref),
+            "source": source,
             "version": change.version,
             "time": change.time,
             "counterpart": transformer.counterpart(record),
@@ -223,7 +223,7 @@ class Records:
 
     def __init__(self, config: Config, names: Names) -> None:
         self._names = names
-        self._routes: dict[Object, list[Route]] = {}
+        self._routes: dict[tuple[str, ...], list[Route]] = {}
         for name, pipeline in config.pipelines.items():
             self._routes.setdefault(pipeline.from_, []).append(Route(name, config))
         self.counts: Counter[str] = Counter()
@@ -233,16 +233,18 @@ class Records:
         for record in batch:
             try:
                 change = _change(record)
-                if change.ref.kind not in self._routes:
+                routes = self._routes.get(change.ref[:2])
+                if routes is None:
                     raise Malformed(f"no pipeline reads {change.ref.kind}", fields=("source",))
-                self._apply(change, view, outputs)
+                self._apply(routes, change, view, outputs)
             except RecordRejected as error:
                 self.counts["rejected"] += 1
                 outputs.append(self._dead_letter(error, record))
         return Effects(view.changes, outputs)
 
-    def _apply(self, change: Change, view: View, outputs: list[Output]) -> None:
-        key = str(change.ref).encode()
+    def _apply(self, routes: list[Route], change: Change, view: View, outputs: list[Output]) -> None:
+        source = str(change.ref)
+        key = source.encode()
         stored = view.get(RECORDS, key)
         before = orjson.loads(stored) if stored else None
         deleted = change.op == "delete"
@@ -268,12 +270,14 @@ class Records:
         row = {"version": change.version, "fields": fields, "deleted": deleted}
         view.put(RECORDS, key, orjson.dumps(row))
         former: Fields = before["fields"] if before else {}
-        for route in self._routes[change.ref.kind]:
-            self._route(route, change, fields, former, outputs)
+        for route in routes:
+            self._route(route, source, change, fields, former, outputs)
 
-    def _route(self, route: Route, change: Change, record: Fields, former: Fields, outputs: list[Output]) -> None:
+    def _route(
+        self, route: Route, source: str, change: Change, record: Fields, former: Fields, outputs: list[Output]
+    ) -> None:
         parent = route.parent_of(record)
-        affinity = parent.on if parent else str(change.ref)
+        affinity = parent.on if parent else source
         unwanted = route.unwanted(change, record, parent)
         references = [] if unwanted else route.referred(record)
         if former:
@@ -288,9 +292,9 @@ class Records:
         elif unwanted:
             outputs.append(self._skipped(route.name, change, unwanted))
         else:
-            outputs.append(self._mapped(route.whole(change, record, parent, affinity)))
+            outputs.append(self._mapped(route.whole(source, change, record, parent, affinity)))
             for reference, wait in references:
-                own = Wait(str(change.ref), str(route.pipeline.to), None)
+                own = Wait(source, str(route.pipeline.to), None)
                 outputs.append(self._mapped(Mapped.of(route.patch(change, record, reference), (wait, own), affinity)))
 
     def _mapped(self, mapped: Mapped) -> Output:

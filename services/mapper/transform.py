@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import NamedTuple
 
 from syncline.config.model import Config, Pipeline
 from syncline.config.model import Mapping as FieldMapping
 from syncline.contracts.ref import Fields, Value
 from syncline.contracts.transforms import STEPS, Transform
-
-_UNKNOWN: Any = object()
 
 
 class Transformed(NamedTuple):
@@ -20,20 +19,37 @@ class Transformed(NamedTuple):
     seen: Fields
 
 
+class Target(NamedTuple):
+    """One field of the target. step: None leaves the value as it is. clears: an empty value empties it there too."""
+
+    field: str
+    source: str
+    step: Callable[[str], str] | None
+    clears: bool
+
+
+class Plan(NamedTuple):
+    """What there is to do for a record of which certain fields are known; those of a poll are always the same."""
+
+    mapped: list[Target]
+    sources: list[str]
+
+
 class Transformer:
     """A pipeline's mapping, compiled. `record` is always the whole record as far as it is known."""
 
     def __init__(self, config: Config, pipeline: Pipeline) -> None:
         self._where = list(pipeline.where.items())
         self._mapped = [
-            (target, mapping.from_, _compiled(mapping.transform), _clears(pipeline, mapping))
+            Target(target, mapping.from_, _compiled(mapping.transform), _clears(pipeline, mapping))
             for target, mapping in pipeline.fields.items()
             if mapping.from_ is not None
         ]
+        self._plan = lru_cache(maxsize=256)(self._new_plan)
         self._static: Fields = {
             target: m.static for target, m in pipeline.fields.items() if "static" in m.model_fields_set
         }
-        self._sources = {target: [source] for target, source, _, _ in self._mapped}
+        self._sources = {each.field: [each.source] for each in self._mapped}
         self.derived: dict[str, list[Transform]] = {
             target: list(m.transform) for target, m in pipeline.fields.items() if m.destination
         }
@@ -47,19 +63,20 @@ class Transformer:
     def apply(self, record: Mapping[str, Value]) -> Transformed:
         """An empty value (null, or text with nothing in it) is left out unless the mapping clears on purpose; a
         source field that the record lacks is unknown, and its target field is left out too."""
-        fields, seen = self._static.copy(), Fields()
-        for target, source, step, clears in self._mapped:
-            value = record.get(source, _UNKNOWN)
-            if value is _UNKNOWN:
-                continue
-            seen[source] = value
+        plan = self._plan(tuple(record))
+        fields, values = self._static.copy(), [record[source] for source in plan.sources]
+        for (target, _, step, clears), value in zip(plan.mapped, values, strict=True):
             if step is not None and type(value) is str:
                 value = step(value)
             if value is not None and value != "":
                 fields[target] = value
             elif clears:
                 fields[target] = None
-        return Transformed(fields, seen)
+        return Transformed(fields, dict(zip(plan.sources, values, strict=True)))
+
+    def _new_plan(self, known: tuple[str, ...]) -> Plan:
+        mapped = [each for each in self._mapped if each.source in known]
+        return Plan(mapped, [each.source for each in mapped])
 
     def inputs(self, fields: Iterable[str]) -> dict[str, list[str]]:
         """The source fields that feed these target fields."""

@@ -315,7 +315,7 @@ def test_a_field_joins_those_that_are_there_and_none() -> None:
             inputs={},
         )
         waiting = Mapped.of(command, (Wait(str(A), str(HUB_A.kind), "x"),), str(A))
-        assert Command.decode(waiting.further('a"7').command).fields == expected
+        assert Command.decode(waiting.filled('a"7')).fields == expected
 
 
 @pytest.mark.parametrize(
