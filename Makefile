@@ -44,13 +44,15 @@ format: install  ## put the code into form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: install  ## records a second, as ratios to a bare loop
+bench: install  ## records a second, as ratios to the mapper's peers and to a bare loop
 	$(BIN)/python -m benchmarks
 
-lock:  ## renew requirements.lock from pyproject.toml
+lock:  ## renew the lock files from pyproject.toml
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml --extra local --group dev --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-header -o requirements.lock
+	$(BIN)/uv pip compile --group bench --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header -o requirements-bench.lock
 
 clean:  ## remove the virtual environment, caches and local data
 	rm -rf $(VENV) .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

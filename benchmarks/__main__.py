@@ -6,8 +6,8 @@ import asyncio
 import json
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import click
 import structlog
@@ -16,7 +16,7 @@ from rich.table import Table
 
 from benchmarks.mapper import mapper
 from benchmarks.poller import poller
-from benchmarks.stage import Bench, Figures, opened
+from benchmarks.stage import Bench, Row, opened
 from benchmarks.writer import writer
 from syncline.contracts.errors import SynclineError
 from syncline.local.machine import Say, run_dir
@@ -26,20 +26,26 @@ from syncline.local.system import system
 FEWEST = 50
 
 
+class Found(Protocol):
+    def document(self) -> dict[str, Any]: ...
+
+    def rows(self) -> Iterable[Row]: ...
+
+
 class Stage(NamedTuple):
-    measure: Callable[[Bench, int], Awaitable[Figures]]
+    measure: Callable[[Bench, int, Say], Awaitable[Found]]
     records: int
 
 
-STAGES = {"poller": Stage(poller, 20_000), "mapper": Stage(mapper, 50_000), "writer": Stage(writer, 10_000)}
+STAGES = {"poller": Stage(poller, 20_000), "mapper": Stage(mapper, 200_000), "writer": Stage(writer, 10_000)}
 
 
-async def measure(stages: Sequence[str], records: int | None, say: Say) -> dict[str, Figures]:
+async def measure(stages: Sequence[str], records: int | None, say: Say) -> dict[str, Found]:
     """One broker and one database server for all; topics, databases and a simulated org for each.
 
     Raises Fatal when something cannot start, or when a stage's output is not what it must be.
     """
-    figures: dict[str, Figures] = {}
+    figures: dict[str, Found] = {}
     with run_dir(name="bench") as folder:
         async with stack(folder, say=say) as servers:
             for name in stages:
@@ -54,19 +60,17 @@ async def measure(stages: Sequence[str], records: int | None, say: Say) -> dict[
                     ) as running,
                     opened(running) as bench,
                 ):
-                    figures[name] = await STAGES[name].measure(bench, count)
+                    figures[name] = await STAGES[name].measure(bench, count, say)
     return figures
 
 
-def shown(figures: dict[str, Figures]) -> Table:
+def shown(figures: Iterable[Found]) -> Table:
     table = Table(caption="Ratios count; the rest belongs to this machine and minute.")
-    for heading in ("stage", "records", "records/s", "bare loop records/s", "ratio"):
+    for heading in ("stage", "records", "records/s", "ratio"):
         table.add_column(heading, justify="left" if heading == "stage" else "right")
-    for name, found in figures.items():
-        rate, bare = f"{found.rate:,.0f}", f"{found.bare:,.0f}"
-        table.add_row(name, f"{found.records:,}", rate, bare, f"{found.ratio:.3f}", style="bold")
-        for wave in found.waves if len(found.waves) > 1 else ():
-            table.add_row(f"  {wave.name}", f"{wave.records:,}", f"{wave.rate:,.0f}", style="dim")
+    for found in figures:
+        for row in found.rows():
+            table.add_row(*row, style="dim" if row.name.startswith(" ") else "bold")
     return table
 
 
@@ -84,9 +88,10 @@ def main(stage: str | None, as_json: bool, records: int | None) -> None:
     except SynclineError as error:
         raise click.ClickException(str(error)) from None
     if as_json:
-        click.echo(json.dumps({name: found.document() for name, found in figures.items()}, indent=2))
+        documents = {name: found.document() for name, found in figures.items()}
+        click.echo(json.dumps(documents[stage] if stage else documents, indent=2))
     else:
-        Console().print(shown(figures))
+        Console().print(shown(figures.values()))
 
 
 if __name__ == "__main__":

@@ -35,6 +35,10 @@ class Hops:
             leaving += [each for each in made if each.topic != self._names.mapped]
         return leaving
 
+    def first(self, messages: Sequence[Message]) -> list[Message]:
+        """What the first hop alone says to the second."""
+        return [each for each in self._pass(self._records.run, messages) if each.topic == self._names.mapped]
+
     def _pass(self, hop: Callable[[Sequence[Input], Reader], Effects], messages: Sequence[Message]) -> list[Message]:
         inputs = [Input(each.topic, 0, at, each.key, each.value, 0) for at, each in enumerate(messages)]
         effects = hop(inputs, _Stored(self.tables))

@@ -1,37 +1,78 @@
-"""The mapper: changes through both hops, with children that are held, released, and let through."""
+"""The mapper: its second hop beside its peers, and both hops as they ship, over changes as they come from a poll."""
 
 from __future__ import annotations
 
 from collections import Counter
-from uuid import UUID, uuid5
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 from benchmarks.hops import Hops
-from benchmarks.stage import Bench, Figures, require
-from benchmarks.workload import ACCOUNT, CONTACT, changes, edited, org
+from benchmarks.join import OURS, PEERS, Rates, compare
+from benchmarks.stage import Bench, Row, Wave, require
+from benchmarks.workload import ACCOUNT, CONTACT, changes, edited, org, results
 from services.mapper.join import HELD
 from services.poller.events import messages
-from syncline.contracts.change import Change
 from syncline.contracts.command import Command
-from syncline.contracts.ref import Object, Ref
-from syncline.contracts.result import Result
+from syncline.contracts.ref import Ref
+from syncline.local.machine import Say
 from syncline.runtime.kafka import Message
 
-COMPANY = Object("hub", "company")
-SPACE = UUID("6f1d3c52-7a0e-4c55-8f43-0d6b2f0c9a11")
-"""Namespace from which the made-up companies' ids come."""
+
+@dataclass(frozen=True)
+class Comparison:
+    """join: the second hop alone, and the peers. whole: both hops over as many records."""
+
+    records: int
+    join: Rates
+    whole: tuple[Wave, ...]
+
+    @property
+    def rates(self) -> dict[str, float]:
+        return {"join": self.join.found[OURS], "whole": self.records / sum(wave.seconds for wave in self.whole)}
+
+    def document(self) -> dict[str, Any]:
+        """A peer does the join only: `whole` is how both hops compare with a peer that does one."""
+        ratios = {
+            peer: {name: round(rate / theirs, 3) for name, rate in self.rates.items()}
+            if (theirs := self.join.found.get(peer))
+            else None
+            for peer in PEERS
+        }
+        rates = {**self.rates, **{peer: self.join.found.get(peer) for peer in PEERS}}
+        return {
+            **ratios,
+            "records": self.records,
+            "records_per_second": {name: rate and round(rate) for name, rate in rates.items()},
+            "waves": {wave.name: round(wave.rate) for wave in self.whole},
+            "missing": self.join.missing,
+        }
+
+    def rows(self) -> Iterator[Row]:
+        for name, rate in self.rates.items():
+            yield Row(f"mapper, {name}", f"{self.records:,}", f"{rate:,.0f}")
+            for peer in PEERS:
+                if theirs := self.join.found.get(peer):
+                    yield Row(f"  {peer}", "", f"{theirs:,.0f}", f"{rate / theirs:.2f}")
+                else:
+                    yield Row(f"  {peer}", "", self.join.missing[peer])
 
 
-async def mapper(bench: Bench, records: int) -> Figures:
-    """`records` changes: a tenth Accounts; nearly half Contacts that come before any Account is synced; the rest
-    the same Contacts once more, when all are. In between the Accounts' results come, as the writer sends them."""
+async def mapper(bench: Bench, records: int, say: Say) -> Comparison:
+    return Comparison(records, await compare(bench, records, say), await whole(bench, records))
+
+
+async def whole(bench: Bench, records: int) -> tuple[Wave, ...]:
+    """`records` changes: a fifth Contacts that come before any Account is synced, a tenth Accounts; then the results
+    of these, as the writer sends them; then a half other Contacts, and the first fifth once more, edited."""
     config, names = bench.system.config, bench.system.names
-    count = records // 10
-    rows = org(count, -(-(records - count) // 2))
+    count, early = records // 10, records // 5
+    rows = org(count, records - count - early)
     accounts, contacts = changes(config, ACCOUNT, rows["Account"]), changes(config, CONTACT, rows["Contact"])
-    later = edited(contacts)[: records - count - len(contacts)]
+    later = [*contacts[early:], *edited(contacts[:early])]
     hops, commands, held = Hops(config, names), names.commands("hub"), names.changelog(HELD)
 
-    waiting = messages([*contacts, *accounts], names)
+    waiting = messages([*contacts[:early], *accounts], names)
     expected = Counter(hops.run(waiting))
     topics = Counter(message.topic for message in expected.elements())
     await bench.publish(waiting)
@@ -39,15 +80,16 @@ async def mapper(bench: Bench, records: int) -> Figures:
     until = {**topics, held: len(hops.tables[HELD])}
     hold = await bench.wave("hold", len(waiting), "mapper", "serving", until)
 
-    synced = _results(accounts, names.results)
+    synced = [
+        Message(names.results, key, result.encode()) for result in results(accounts) for key in result.message_keys()
+    ]
     made = hops.run(synced)
     expected.update(made)
     await bench.publish(synced)
     release = await bench.wave("release", len(made), "mapper", "serving", {commands: topics[commands] + len(made)})
 
     direct = messages(later, names)
-    made = hops.run(direct)
-    expected.update(made)
+    expected.update(hops.run(direct))
     topics = Counter(message.topic for message in expected.elements())
     await bench.publish(direct)
     through = await bench.wave("let through", len(direct), "mapper", "serving", {commands: topics[commands]})
@@ -55,36 +97,16 @@ async def mapper(bench: Bench, records: int) -> Figures:
     found = Counter(Message(record.topic, record.key, record.value) for record in await bench.read(commands))
     wanted = Counter({message: count for message, count in expected.items() if message.topic == commands})
     require(found == wanted, f"{(wanted - found).total()} of {wanted.total()} commands are missing or differ")
-    written = Counter(_source(Command.decode(message.value)) for message in found if _creates(message))
+    written = Counter(_source(message) for message in found if Command.decode(message.value).creates)
     require(
-        written == Counter((change.ref, change.version) for change in [*accounts, *contacts, *later]),
+        written == Counter((change.ref, change.version) for change in [*accounts, *contacts, *later[-early:]]),
         "not one command for each change",
     )
     left = {record.key: record.value for record in sorted(await bench.read(held), key=lambda each: each.offset)}
     require(not any(left.values()), f"{sum(map(bool, left.values()))} rows are still held")
-    bare = await bench.bare([names.changes(ACCOUNT), names.changes(CONTACT)])
-    return Figures(records, (hold, release, through), bare)
+    return hold, release, through
 
 
-def _results(accounts: list[Change], topic: str) -> list[Message]:
-    """What the writer says once it has made a company of each."""
-    results = [
-        Result(
-            pipeline="account-to-company",
-            outcome="written",
-            source=account.ref,
-            target=Ref(*COMPANY, str(uuid5(SPACE, account.ref.id))),
-            version=account.version,
-            created=True,
-        )
-        for account in accounts
-    ]
-    return [Message(topic, key, result.encode()) for result in results for key in result.message_keys()]
-
-
-def _creates(message: Message) -> bool:
-    return Command.decode(message.value).creates
-
-
-def _source(command: Command) -> tuple[Ref, str]:
+def _source(message: Message) -> tuple[Ref, str]:
+    command = Command.decode(message.value)
     return command.source, command.version

@@ -14,12 +14,13 @@ from services.poller.cursor import normal
 from syncline.contracts.change import Change
 from syncline.contracts.ref import Ref
 from syncline.local.demo.data import Row
+from syncline.local.machine import Say
 
 LOOK_BACK = timedelta(days=7)
 """As pipelines.yaml says."""
 
 
-async def poller(bench: Bench, records: int) -> Figures:
+async def poller(bench: Bench, records: int, say: Say) -> Figures:
     """`records` within the first look-back, a tenth of them Accounts; some older Accounts lie outside of it."""
     config, names = bench.system.config, bench.system.names
     since = (datetime.now(UTC) - LOOK_BACK).strftime("%Y-%m-%dT%H:%M:%S.000+0000")
@@ -39,7 +40,7 @@ async def poller(bench: Bench, records: int) -> Figures:
     events = [Change.decode(record.value) for record in await bench.read(*topics)]
     found = Counter((event.ref, event.version, _text(event.fields)) for event in events)
     require(found == expected, f"{(expected - found).total()} of the org's {records} records have not the right event")
-    return Figures(records, (wave,), await bench.bare(list(topics)))
+    return Figures("poller", records, (wave,), await bench.bare(list(topics)))
 
 
 async def _load(org_url: str, rows: dict[str, list[Row]]) -> None:

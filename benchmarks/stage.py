@@ -7,13 +7,13 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -45,10 +45,20 @@ class Wave:
         return self.records / self.seconds
 
 
+class Row(NamedTuple):
+    """Of the table; a name that begins with spaces belongs to the one above."""
+
+    name: str
+    records: str
+    rate: str
+    ratio: str = ""
+
+
 @dataclass(frozen=True)
 class Figures:
     """records: what went in, results of parents apart. bare: records/s of the bare loop over the same bytes."""
 
+    stage: str
     records: int
     waves: tuple[Wave, ...]
     bare: float
@@ -83,6 +93,12 @@ class Figures:
             },
         }
 
+    def rows(self) -> Iterator[Row]:
+        yield Row(self.stage, f"{self.records:,}", f"{self.rate:,.0f}", f"{self.ratio:.3f}")
+        yield Row("  bare loop", "", f"{self.bare:,.0f}")
+        for wave in self.waves if len(self.waves) > 1 else ():
+            yield Row(f"  {wave.name}", f"{wave.records:,}", f"{wave.rate:,.0f}")
+
 
 def require(good: bool, what: str) -> None:
     """Figures of a wrong output would be a lie."""
@@ -97,8 +113,12 @@ class Bench:
     system: System
     consumer: AIOKafkaConsumer
 
+    @property
+    def kafka(self) -> str:
+        return self.system.stack.kafka_address
+
     async def publish(self, messages: Iterable[Message]) -> None:
-        async with publisher(self.system.stack.kafka_address, "bench") as publishing:
+        async with publisher(self.kafka, "bench") as publishing:
             await publishing.publish(messages)
 
     async def ends(self, topics: Iterable[str]) -> dict[str, int]:
@@ -111,18 +131,30 @@ class Bench:
 
     async def read(self, *topics: str) -> list[Any]:
         """All records of the topics as of now."""
+        return [record async for record in self.stream(*topics)]
+
+    async def stream(self, *topics: str) -> AsyncIterator[Any]:
+        """As `read`, without keeping them."""
         places = [TopicPartition(topic, number) for topic in topics for number in range(self.system.partitions)]
         self.consumer.assign(places)
         await self.consumer.seek_to_beginning()
         left = {place: end for place, end in (await self.consumer.end_offsets(places)).items() if end}
-        found: list[Any] = []
         while left:
             for place, records in (await self.consumer.getmany(*left, timeout_ms=100)).items():
-                found += records
+                for record in records:
+                    yield record
                 if records[-1].offset + 1 >= left[place]:
                     del left[place]
         self.consumer.assign([])
-        return found
+
+    async def delete(self, prefix: str) -> None:
+        """The topics whose names start so."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka)
+        await admin.start()
+        try:
+            await admin.delete_topics([topic for topic in await admin.list_topics() if topic.startswith(prefix)])
+        finally:
+            await admin.close()
 
     async def wave(self, name: str, records: int, service: str, begins: str, until: Mapping[str, int]) -> Wave:
         """Start the service over what waits for it, until its topics hold `until` records; then stop it.
@@ -132,14 +164,14 @@ class Bench:
         """
         child = await self.system.start(service, log_format="json", log_level="info")
         try:
-            ended = await self._reached(child, until)
+            ended = await self.reached(child, until)
         finally:
             await child.stop()
         found = await self.ends(until)
         require(found == until, f"{name}: the topics must hold {dict(until)}, they hold {found}")
-        return Wave(name, records, ended - _logged(child, begins))
+        return Wave(name, records, ended - logged(child, begins))
 
-    async def _reached(self, child: Child, until: Mapping[str, int]) -> float:
+    async def reached(self, child: Child, until: Mapping[str, int]) -> float:
         """Seconds since 1970. Raises Fatal when the child ends, or when nothing moves any more."""
         before, moved = dict[str, int](), time.monotonic()
         while True:
@@ -158,10 +190,8 @@ class Bench:
         """Records/s of the bare loop over all records of the topics, which it must publish as they are."""
         source = Counter((record.key, record.value) for record in await self.read(*topics))
         target = f"{self.system.names.prefix}.bare"
-        await create_topics(
-            self.system.stack.kafka_address, [Topic(target)], partitions=self.system.partitions, replication=1
-        )
-        order = Order(self.system.stack.kafka_address, list(topics), target, source.total())
+        await create_topics(self.kafka, [Topic(target)], partitions=self.system.partitions, replication=1)
+        order = Order(self.kafka, list(topics), target, source.total())
         argv = [sys.executable, "-m", "benchmarks.bare", json.dumps(asdict(order))]
         child = Child("bare", argv, self.system.folder / "logs", cwd=Path(__file__).parents[1])
         await child.start()
@@ -176,7 +206,7 @@ class Bench:
         return source.total() / median(seconds)
 
 
-def _logged(child: Child, event: str) -> float:
+def logged(child: Child, event: str) -> float:
     """When the child logged the event, in seconds since 1970."""
     for line in child.log_since_start().splitlines():
         if f'"event": "{event}"' in line:
@@ -191,15 +221,9 @@ async def opened(running: System) -> AsyncIterator[Bench]:
     address = running.stack.kafka_address
     consumer = AIOKafkaConsumer(bootstrap_servers=address)
     await consumer.start()
+    bench = Bench(running, consumer)
     try:
-        yield Bench(running, consumer)
+        yield bench
     finally:
         await consumer.stop()
-        admin = AIOKafkaAdminClient(bootstrap_servers=address)
-        await admin.start()
-        try:
-            await admin.delete_topics(
-                [topic for topic in await admin.list_topics() if topic.startswith(running.names.prefix)]
-            )
-        finally:
-            await admin.close()
+        await bench.delete(running.names.prefix)

@@ -6,15 +6,20 @@ import random
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
+from uuid import UUID, uuid5
 
 from services.poller.cursor import normal
 from syncline.config.model import Config
 from syncline.contracts.change import Change
 from syncline.contracts.ref import Object, Ref
+from syncline.contracts.result import Result
 from syncline.local.demo.data import Row, Sizes, make
 
 ACCOUNT = Object("salesforce", "Account")
 CONTACT = Object("salesforce", "Contact")
+COMPANY = Object("hub", "company")
+SPACE = UUID("6f1d3c52-7a0e-4c55-8f43-0d6b2f0c9a11")
+"""Namespace from which the made-up companies' ids come."""
 
 
 def org(accounts: int, contacts: int) -> dict[str, list[Row]]:
@@ -45,4 +50,19 @@ def edited(contacts: Iterable[Change]) -> list[Change]:
     return [
         replace(change, version=now, time=now, fields={**change.fields, "Title": f"Buyer {number}"})
         for number, change in enumerate(contacts)
+    ]
+
+
+def results(accounts: Iterable[Change]) -> list[Result]:
+    """What the writer says once it has made a company of each."""
+    return [
+        Result(
+            pipeline="account-to-company",
+            outcome="written",
+            source=account.ref,
+            target=Ref(*COMPANY, str(uuid5(SPACE, account.ref.id))),
+            version=account.version,
+            created=True,
+        )
+        for account in accounts
     ]

@@ -15,6 +15,7 @@ from syncline.contracts.ref import Fields, Object
 from syncline.contracts.result import Result
 from syncline.hub.records import record_query
 from syncline.hub.tables import describe
+from syncline.local.machine import Say
 from syncline.runtime.kafka import Message
 from syncline.state.database import connect
 
@@ -22,7 +23,7 @@ Outcome = tuple[str, str, bool, frozenset[str]]
 """Record, version, whether it was created, the fields that were sent."""
 
 
-async def writer(bench: Bench, records: int) -> Figures:
+async def writer(bench: Bench, records: int, say: Say) -> Figures:
     """`records` commands: a fifth makes companies, two fifths customers of theirs, the rest patches one field each:
     what a link costs, then what reading a record before it is overwritten costs.
 
@@ -56,7 +57,7 @@ async def writer(bench: Bench, records: int) -> Figures:
     expected = Counter(_expected(command, new=at < created) for at, command in enumerate(sent))
     require(found == expected, f"{(expected - found).total()} of {len(sent)} commands have not the right result")
     await _check_hub(bench, sent)
-    return Figures(len(sent), tuple(waves), await bench.bare([topic]))
+    return Figures("writer", len(sent), tuple(waves), await bench.bare([topic]))
 
 
 def _outcome(result: Result) -> Outcome:

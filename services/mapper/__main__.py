@@ -12,6 +12,7 @@ from services.mapper.engine.worker import Engine
 from services.mapper.join import HELD, SYNCED_TABLE, Join
 from services.mapper.metrics import MapperMetrics
 from services.mapper.records import RECORDS, Records
+from services.mapper.tuning import tune
 from syncline.config.model import Config
 from syncline.config.settings import Settings
 from syncline.contracts.topics import topics
@@ -39,6 +40,7 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
             Hop("join", (names.mapped, names.results), (SYNCED_TABLE, HELD), join.run),
         ],
     )
+    tune()
     health = Health()
     health.registry.register(MapperMetrics(engine.progress, records, join))
     expected = topics(names, config.sources, config.targets)

@@ -2,19 +2,20 @@
 
 Table `synced`: record>target object -> the record's id there; fed only by results, never by what was merely seen.
 Table `held`: one row for each child under what it waits for, so that holding and releasing cost the same however
-many children a parent has.
+many children a parent has. Row: a line of JSON (when it came, its version), then what came, as it came. One row more
+stands before those of a parent, so that a parent for whom nobody waits costs one look.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import orjson
 
 from services.mapper.engine import Effects, Input, Output, Reader, View
 from services.mapper.mapped import Mapped, Wait
-from syncline.contracts import codec
 from syncline.contracts.deadletter import DeadLetter
 from syncline.contracts.errors import RecordRejected
 from syncline.contracts.ref import Ref
@@ -34,101 +35,122 @@ class Join:
         self.counts: Counter[str] = Counter()
 
     def run(self, batch: Sequence[Input], stored: Reader) -> Effects:
-        view, outputs = View(stored), list[Output]()
+        step = Step(self._names, self.counts, View(stored))
+        results = self._names.results
         for record in batch:
             try:
-                if record.topic == self._names.results:
-                    self._result(Result.decode(record.value), record, view, outputs)
+                if record.topic == results:
+                    step.result(record)
                 else:
-                    self._mapped(Mapped.decode(record.value), record.timestamp, view, outputs)
+                    step.mapped(record)
             except RecordRejected as error:
-                self.counts["rejected"] += 1
-                position = f"{record.topic}/{record.partition}/{record.offset}"
-                letter = DeadLetter.of(error, stage="mapper", position=position, input=record.value)
-                outputs.append(Output(self._names.dead_letters, letter.key, letter.encode()))
-        return Effects(view.changes, outputs)
+                step.rejected(record, error)
+        return Effects(step.view.changes, step.outputs)
 
-    def _mapped(self, mapped: Mapped, now: int, view: View, outputs: list[Output]) -> None:
+
+class Step:
+    """One batch under way."""
+
+    def __init__(self, names: Names, counts: Counter[str], view: View) -> None:
+        self._names = names
+        self._commands: dict[str, str] = {}
+        self._counts = counts
+        self.view = view
+        self.outputs: list[Output] = []
+
+    def mapped(self, record: Input) -> None:
+        """Raises Malformed."""
+        mapped = Mapped.decode(record.value)
         if mapped.left:
-            self._drop(mapped, view)
-            return
-        if not mapped.waits:
-            self._send(mapped, outputs)
-            return
-        wait = mapped.waits[0]
-        if (target := view.get(SYNCED_TABLE, wait.synced)) is not None:
-            self._go_on(mapped, target, outputs)
+            self._drop(mapped)
+        elif not mapped.waits:
+            self._send(mapped, mapped.command, record)
+        elif (target := self.view.get(SYNCED_TABLE, mapped.waits[0].synced)) is not None:
+            self._go_on(mapped, target.decode(), record)
         else:
-            self._hold(mapped, wait, now, view, outputs)
+            self._hold(mapped, record)
 
-    def _go_on(self, mapped: Mapped, target: bytes, outputs: list[Output]) -> None:
-        """One thing less to wait for: on to the next, which may be decided in another partition, or to the writer."""
-        wait, *others = mapped.waits
-        if wait.field is not None:
-            mapped.command["fields"][wait.field] = target.decode()
-        further = Mapped(mapped.command, tuple(others), mapped.affinity)
-        if others:
-            outputs.append(Output(self._names.mapped, further.key, further.encode()))
-        else:
-            self._send(further, outputs)
-
-    def _send(self, mapped: Mapped, outputs: list[Output]) -> None:
-        self.counts["commands"] += 1
-        system, _, _ = mapped.command["target"].partition("/")
-        outputs.append(Output(self._names.commands(system), mapped.affinity.encode(), codec.encode(mapped.command)))
-
-    def _hold(self, mapped: Mapped, wait: Wait, now: int, view: View, outputs: list[Output]) -> None:
-        """`now`: milliseconds since 1970, when the record came; tells people how long it is held."""
-        slot = mapped.slot
-        if (held := view.get(HELD, slot)) is not None and _version(held) > mapped.version:
-            return
-        self.counts["held"] += held is None
-        row = {"at": now, "version": mapped.version, "mapped": orjson.Fragment(mapped.encode())}
-        view.put(HELD, slot, orjson.dumps(row))
-        asks = wait.field is not None and wait.on.id != "-"
-        if asks and view.get(HELD, wait.held) is None:
-            view.put(HELD, wait.held, orjson.dumps({"asked": now}))
-            request = Request(ref=wait.on, reason=f"{mapped.command['source']} waits for it")
-            outputs.append(Output(self._names.requests, str(wait.on).encode(), request.encode()))
-
-    def _drop(self, mapped: Mapped, view: View) -> None:
-        slot = mapped.slot
-        held = view.get(HELD, slot)
-        if held is not None and _version(held) <= mapped.version:
-            view.delete(HELD, slot)
-            self.counts["left"] += 1
-
-    def _result(self, result: Result, record: Input, view: View, outputs: list[Output]) -> None:
+    def result(self, record: Input) -> None:
+        """Raises Malformed."""
+        result = Result.decode(record.value)
         if result.target is None:
             return
         ref, other = result.source, result.target
         if record.key == str(result.target).encode():
             ref, other = other, ref
-        wait = Wait(ref, other.kind, None)
+        wait = Wait(str(ref), str(other.kind), None)
         if result.ended:
-            if view.get(SYNCED_TABLE, wait.synced) == other.id.encode():
-                view.delete(SYNCED_TABLE, wait.synced)
+            if self.view.get(SYNCED_TABLE, wait.synced) == other.id.encode():
+                self.view.delete(SYNCED_TABLE, wait.synced)
         elif result.outcome in SYNCED:
-            self._synced(wait, other, view, outputs)
+            self._synced(wait, other.id, record)
 
-    def _synced(self, wait: Wait, other: Ref, view: View, outputs: list[Output]) -> None:
-        target = other.id.encode()
-        if view.get(SYNCED_TABLE, wait.synced) == target:
+    def rejected(self, record: Input, error: RecordRejected) -> None:
+        self._counts["rejected"] += 1
+        position = f"{record.topic}/{record.partition}/{record.offset}"
+        letter = DeadLetter.of(error, stage="mapper", position=position, input=record.value)
+        self.outputs.append(Output(self._names.dead_letters, letter.key, letter.encode()))
+
+    def _go_on(self, mapped: Mapped, target: str, cause: Input) -> None:
+        """One thing less to wait for: on to the next, which may be decided in another partition, or to the writer."""
+        command = mapped.filled(target)
+        if len(mapped.waits) == 1:
+            self._send(mapped, command, cause)
+        else:
+            further = mapped._replace(waits=mapped.waits[1:], command=command)
+            self.outputs.append(Output(self._names.mapped, further.key, further.encode()))
+
+    def _send(self, mapped: Mapped, command: bytes, cause: Input) -> None:
+        """A key has the same partition number on every topic, so that of the cause needs no hash."""
+        self._counts["commands"] += 1
+        topic = self._commands.get(mapped.system)
+        if topic is None:
+            topic = self._commands[mapped.system] = self._names.commands(mapped.system)
+        key = mapped.affinity.encode()
+        self.outputs.append(Output(topic, key, command, cause.partition if key == cause.key else None))
+
+    def _hold(self, mapped: Mapped, record: Input) -> None:
+        """The record's timestamp tells people how long it is held."""
+        view, slot, now = self.view, mapped.slot, record.timestamp
+        held = view.get(HELD, slot)
+        if held is not None and _head(held)["version"] > mapped.version:
+            return
+        self._counts["held"] += held is None
+        head = orjson.dumps({"at": now, "version": mapped.version})
+        view.put(HELD, slot, b"%b\n%b" % (head, record.value or b""))
+        wait = mapped.waits[0]
+        if view.get(HELD, wait.held) is None and (on := Ref.parse(wait.on)).id != "-":
+            view.put(HELD, wait.held, orjson.dumps({"asked": now}))
+            if wait.field is not None:
+                request = Request(ref=on, reason=f"{mapped.source} waits for it")
+                self.outputs.append(Output(self._names.requests, wait.on.encode(), request.encode()))
+
+    def _drop(self, mapped: Mapped) -> None:
+        slot = mapped.slot
+        held = self.view.get(HELD, slot)
+        if held is not None and _head(held)["version"] <= mapped.version:
+            self.view.delete(HELD, slot)
+            self._counts["left"] += 1
+
+    def _synced(self, wait: Wait, target: str, cause: Input) -> None:
+        view, value = self.view, target.encode()
+        if view.get(SYNCED_TABLE, wait.synced) == value:
             return  # whatever was held for it was released when it became synced
-        view.put(SYNCED_TABLE, wait.synced, target)
-        rows = list(view.scan(HELD, wait.held))
-        released = []
-        for key, row in rows:
+        view.put(SYNCED_TABLE, wait.synced, value)
+        first, released = wait.held, list[tuple[str, bytes]]()
+        if view.get(HELD, first) is None:
+            return  # nobody waits
+        for key, row in list(view.scan(HELD, first)):
             view.delete(HELD, key)
-            if key != wait.held:
-                held = orjson.loads(row)
-                released.append((held["version"], held["mapped"]))
+            if key != first:
+                head, _, mapped = row.partition(b"\n")
+                released.append((_head(head)["version"], mapped))
         released.sort(key=lambda each: each[0])
         for _, mapped in released:
-            self._go_on(Mapped.read(mapped), target, outputs)
-        self.counts["released"] += len(released)
+            self._go_on(Mapped.decode(mapped), target, cause)
+        self._counts["released"] += len(released)
 
 
-def _version(held: bytes) -> str:
-    version: str = orjson.loads(held)["version"]
-    return version
+def _head(row: bytes) -> dict[str, Any]:
+    head: dict[str, Any] = orjson.loads(row.partition(b"\n")[0])
+    return head

@@ -1,23 +1,33 @@
-"""What travels from the first hop to the second, on the topic `mapped`: commands and what they still wait for."""
+"""What travels from the first hop to the second, on the topic `mapped`: commands and what they still wait for.
+
+Two lines of JSON: what the second hop has to know, then the command as the writer will get it. A command is a kilobyte
+and is decided on by its first line alone, so the second hop never takes it apart.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from operator import itemgetter
+from typing import NamedTuple
 
-from syncline.contracts import codec
-from syncline.contracts.ref import Object, Ref
+import orjson
+
+from syncline.contracts.command import Command
+from syncline.contracts.errors import Malformed
+
+END = b"}}"
+"""How a command ends: `fields` are its last attribute."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """The command goes on when `on` is synced to an object of kind `target`; `field` then takes its id there.
+_HEAD = itemgetter("source", "pipeline", "version", "system", "affinity", "waits", "left")
 
-    field None only waits (a deferred reference waits for its own record last).
-    """
 
-    on: Ref
-    target: Object
+class Wait(NamedTuple):
+    """The command goes on when the record `on` (system/object/id) is synced to one of the kind `target`
+    (system/object); `field` then takes its id there. field None only waits (a deferred reference waits for its own
+    record last)."""
+
+    on: str
+    target: str
     field: str | None
 
     @property
@@ -31,65 +41,75 @@ class Wait:
         return f"{self.on}>{self.target}\0".encode()
 
 
-@dataclass(frozen=True, slots=True)
-class Mapped:
-    """command: as its document, for the second hop only passes it on and fills in a field.
+class Mapped(NamedTuple):
+    """source, pipeline, version: the command's. system: the one that it is for.
     affinity: the key of the command, by which a parent and its children meet in one partition of the writer.
     left: the record no longer waits for waits[0] (it moved); what is held for it up to this version is dropped.
+    command: encoded.
     """
 
-    command: dict[str, Any]
-    waits: tuple[Wait, ...]
+    source: str
+    pipeline: str
+    version: str
+    system: str
     affinity: str
-    left: bool = False
+    waits: tuple[Wait, ...]
+    left: bool
+    command: bytes
+
+    @classmethod
+    def of(cls, command: Command, waits: tuple[Wait, ...], affinity: str, *, left: bool = False) -> Mapped:
+        return cls(
+            str(command.source),
+            command.pipeline,
+            command.version,
+            command.target.system,
+            affinity,
+            waits,
+            left,
+            command.encode(),
+        )
 
     @property
     def key(self) -> bytes:
         """Everything is decided in the partition of what is waited for next."""
-        return str(self.waits[0].on).encode() if self.waits else self.affinity.encode()
-
-    @property
-    def version(self) -> str:
-        version: str = self.command["version"]
-        return version
+        return (self.waits[0].on if self.waits else self.affinity).encode()
 
     @property
     def slot(self) -> bytes:
         """Key of the table `held`: one row for each child, pipeline and field that waits."""
-        wait, command = self.waits[0], self.command
-        parts = (f"{wait.on}>{wait.target}", command["source"], command["pipeline"], wait.field or "")
-        return "\0".join(parts).encode()
+        on, target, field = self.waits[0]
+        return f"{on}>{target}\0{self.source}\0{self.pipeline}\0{field or ''}".encode()
+
+    def filled(self, target: str) -> bytes:
+        """The command with the id of what was waited for first."""
+        field, command = self.waits[0].field, self.command
+        if field is None:
+            return command
+        comma = b"" if command.endswith(b"{}}") else b","
+        return b"%b%b%b:%b}}" % (command[:-2], comma, orjson.dumps(field), orjson.dumps(target))
 
     def encode(self) -> bytes:
-        return codec.encode(
-            {
-                "command": self.command,
-                "waits": [[str(wait.on), str(wait.target), wait.field] for wait in self.waits],
-                "affinity": self.affinity,
-                "left": self.left,
-            }
-        )
+        head = {
+            "source": self.source,
+            "pipeline": self.pipeline,
+            "version": self.version,
+            "system": self.system,
+            "affinity": self.affinity,
+            "waits": [[*wait] for wait in self.waits],
+            "left": self.left,
+        }
+        return b"%b\n%b" % (orjson.dumps(head), self.command)
 
     @classmethod
     def decode(cls, raw: bytes | None) -> Mapped:
-        """Raises Malformed."""
-        return cls.read(codec.decode(raw))
-
-    @classmethod
-    def read(cls, document: dict[str, Any]) -> Mapped:
         """Raises Malformed. The command is checked by the writer."""
-        command = codec.take(document, "command", dict)
-        for name in ("source", "pipeline", "version", "target"):
-            codec.take(command, name, str, "command")
-        codec.take(command, "fields", dict, "command")
-        return cls(
-            command=command,
-            waits=tuple([_wait(*wait) for wait in codec.take(document, "waits", list)]),
-            affinity=codec.take(document, "affinity", str),
-            left=codec.take(document, "left", bool),
-        )
-
-
-def _wait(on: str, target: str, field: str | None) -> Wait:
-    system, _, name = target.partition("/")
-    return Wait(Ref.parse(on), Object(system, name), field)
+        first, _, command = (raw or b"").partition(b"\n")
+        try:
+            source, pipeline, version, system, affinity, waits, left = _HEAD(orjson.loads(first))
+            made = cls(source, pipeline, version, system, affinity, tuple(map(Wait._make, waits)), left, command)
+        except (ValueError, KeyError, TypeError) as error:
+            raise Malformed(f"the first line is not what the first hop writes: {error!r}") from error
+        if not command.endswith(END):
+            raise Malformed("the second line is no command that ends with its fields")
+        return made

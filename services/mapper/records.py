@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -19,7 +20,7 @@ from services.mapper.mapped import Mapped, Wait
 from services.mapper.transform import Transformer
 from syncline.config.model import Config, Deactivate, Pipeline
 from syncline.contracts.change import Change
-from syncline.contracts.command import Command, OnDelete
+from syncline.contracts.command import Command, OnDelete, command_id
 from syncline.contracts.deadletter import DeadLetter
 from syncline.contracts.errors import Malformed, RecordRejected
 from syncline.contracts.ref import Fields, Object, Ref
@@ -32,16 +33,23 @@ RECORDS = "records"
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A field of the source that names another record: the parent, or a deferred reference."""
+    """A field of the source that names another record: the parent, or a deferred reference.
+
+    `on`: kind of the record that it names, with a slash at the end. `target`: what that one is at the target.
+    """
 
     source: str
     field: str
-    on: Object
-    target: Object
+    on: str
+    target: str
+
+    @classmethod
+    def of(cls, source: str, field: str, on: Object, target: Object) -> Link:
+        return cls(source, field, f"{on}/", str(target))
 
     def wait(self, record: Fields) -> Wait | None:
         value = record.get(self.source)
-        return Wait(Ref(*self.on, str(value)), self.target, self.field) if value else None
+        return Wait(f"{self.on}{value}", self.target, self.field) if value else None
 
 
 class Route:
@@ -64,19 +72,21 @@ class Route:
         self.parent: Link | None = None
         if pipeline.parent:
             of = config.pipelines[pipeline.parent.pipeline]
-            self.parent = Link(pipeline.parent.from_, pipeline.parent.field, _source_of(of, pipeline), of.to)
+            self.parent = Link.of(pipeline.parent.from_, pipeline.parent.field, _source_of(of, pipeline), of.to)
+        self.without = pipeline.parent.without if pipeline.parent else None
         self.references = []
         for field, reference in pipeline.references.items():
             of = config.pipelines[reference.pipeline] if reference.pipeline else pipeline
-            self.references.append(Link(reference.from_, field, _source_of(of, pipeline), of.to))
+            self.references.append(Link.of(reference.from_, field, _source_of(of, pipeline), of.to))
+        self._form = Form(self)
 
     def parent_of(self, record: Fields) -> Wait | None:
         """What the record waits for; with the policy `hold`, a record without parent waits for one that never comes."""
         if self.parent is None:
             return None
         wait = self.parent.wait(record)
-        if wait is None and self.pipeline.parent and self.pipeline.parent.without == "hold":
-            return Wait(Ref(*self.parent.on, "-"), self.parent.target, self.parent.field)
+        if wait is None and self.without == "hold":
+            return Wait(f"{self.parent.on}-", self.parent.target, self.parent.field)
         return wait
 
     def unwanted(self, change: Change, record: Fields, parent: Wait | None) -> str | None:
@@ -85,8 +95,8 @@ class Route:
             return "the pipeline ignores deletions"
         if not self.transformer.wants(record):
             return "the filter leaves it out"
-        if self.pipeline.parent and parent is None and self.pipeline.parent.without == "skip":
-            return f"it has no {self.pipeline.parent.from_}"
+        if parent is None and self.parent and self.without == "skip":
+            return f"it has no {self.parent.source}"
         return None
 
     def referred(self, record: Fields) -> list[tuple[Link, Wait]]:
@@ -97,6 +107,19 @@ class Route:
         """Everything that the record waits for somewhere."""
         parent = self.parent_of(record)
         return [*([parent] if parent else []), *(wait for _, wait in self.referred(record))]
+
+    def whole(self, source: str, change: Change, record: Fields, parent: Wait | None, affinity: str) -> Mapped:
+        """What the target is to hold, but for what is waited for."""
+        return Mapped(
+            source,
+            self.name,
+            change.version,
+            self.pipeline.to.system,
+            affinity,
+            (parent,) if parent else (),
+            False,
+            self._form.filled(source, change, record, parent),
+        )
 
     def command(self, change: Change, record: Fields, **more: Any) -> Command:
         """A command of this pipeline; `more` are its other attributes."""
@@ -111,23 +134,6 @@ class Route:
             counterpart=self.transformer.counterpart(record),
             conflict=self.conflict,
             **given,
-        )
-
-    def whole(self, change: Change, record: Fields, parent: Wait | None) -> Command:
-        """What the target is to hold, but for what is waited for."""
-        made = self.transformer.apply(record)
-        if self.parent and self.parent.source in record:
-            made.seen[self.parent.source] = record[self.parent.source]
-            if parent:
-                made.inputs[self.parent.field] = [self.parent.source]
-        return self.command(
-            change,
-            record,
-            fields=made.fields,
-            seen=made.seen,
-            inputs=made.inputs,
-            match=self.transformer.match(made.fields),
-            derived=self.transformer.derived,
         )
 
     def patch(self, change: Change, record: Fields, reference: Link) -> Command:
@@ -152,6 +158,56 @@ class Route:
         )
 
 
+class Form:
+    """A pipeline's commands with everything filled in that is the same for each record: nearly all commands are made
+    here, and their making is most of what the first hop costs."""
+
+    def __init__(self, route: Route) -> None:
+        self._route = route
+        blank = Command(
+            pipeline=route.name,
+            op="upsert",
+            source=Ref(*route.pipeline.from_, ""),
+            version="",
+            time="",
+            target=route.pipeline.to,
+            fields={},
+            seen={},
+            inputs={},
+            key=route.key,
+            conflict=route.conflict,
+            derived=route.transformer.derived,
+        )
+        own = ("id", "source", "version", "time", "counterpart", "match", "seen", "inputs", "fields")
+        same = {name: value for name, value in blank.document().items() if name not in own}
+        self._start = orjson.dumps(same).removesuffix(b"}") + b","
+        self._inputs = lru_cache(maxsize=4096)(self._encoded_inputs)
+
+    def filled(self, source: str, change: Change, record: Fields, parent: Wait | None) -> bytes:
+        route, transformer = self._route, self._route.transformer
+        fields, seen = transformer.apply(record)
+        if route.parent and route.parent.source in record:
+            seen[route.parent.source] = record[route.parent.source]
+        own = {
+            "id": command_id(route.name, change.ref, change.version, "upsert", True, fields),
+            "source": source,
+            "version": change.version,
+            "time": change.time,
+            "counterpart": transformer.counterpart(record),
+            "match": transformer.match(fields),
+            "seen": seen,
+            "inputs": self._inputs(tuple(fields), parent is not None),
+            "fields": fields,
+        }
+        return self._start + orjson.dumps(own)[1:]
+
+    def _encoded_inputs(self, fields: tuple[str, ...], with_parent: bool) -> orjson.Fragment:
+        inputs = self._route.transformer.inputs(fields)
+        if with_parent and self._route.parent:
+            inputs[self._route.parent.field] = [self._route.parent.source]
+        return orjson.Fragment(orjson.dumps(inputs))
+
+
 def _source_of(parents: Pipeline, children: Pipeline) -> Object:
     """The parents' object as the children's source names it, whichever way the parents' own pipeline runs."""
     return parents.from_ if parents.from_.system == children.from_.system else parents.to
@@ -173,7 +229,7 @@ class Records:
 
     def __init__(self, config: Config, names: Names) -> None:
         self._names = names
-        self._routes: dict[Object, list[Route]] = {}
+        self._routes: dict[tuple[str, ...], list[Route]] = {}
         for name, pipeline in config.pipelines.items():
             self._routes.setdefault(pipeline.from_, []).append(Route(name, config))
         self.counts: Counter[str] = Counter()
@@ -183,16 +239,18 @@ class Records:
         for record in batch:
             try:
                 change = _change(record)
-                if change.ref.kind not in self._routes:
+                routes = self._routes.get(change.ref[:2])
+                if routes is None:
                     raise Malformed(f"no pipeline reads {change.ref.kind}", fields=("source",))
-                self._apply(change, view, outputs)
+                self._apply(routes, change, view, outputs)
             except RecordRejected as error:
                 self.counts["rejected"] += 1
                 outputs.append(self._dead_letter(error, record))
         return Effects(view.changes, outputs)
 
-    def _apply(self, change: Change, view: View, outputs: list[Output]) -> None:
-        key = str(change.ref).encode()
+    def _apply(self, routes: list[Route], change: Change, view: View, outputs: list[Output]) -> None:
+        source = str(change.ref)
+        key = source.encode()
         stored = view.get(RECORDS, key)
         before = orjson.loads(stored) if stored else None
         deleted = change.op == "delete"
@@ -216,38 +274,48 @@ class Records:
                 return
         self.counts["changed"] += 1
         former: Fields = before["fields"] if before else {}
-        affinity = before["affinity"] if before else self._affinity(change.ref, fields)
+        affinity = before["affinity"] if before else self._affinity(routes, source, fields)
         row = {"version": change.version, "fields": fields, "deleted": deleted, "affinity": affinity}
         view.put(RECORDS, key, orjson.dumps(row))
-        for route in self._routes[change.ref.kind]:
-            outputs += self._route(route, change, fields, former, affinity)
+        for route in routes:
+            self._route(route, source, change, fields, former, affinity, outputs)
 
-    def _affinity(self, ref: Ref, record: Fields) -> str:
+    def _affinity(self, routes: list[Route], source: str, record: Fields) -> str:
         """Decided once: were it to follow a record that moves, two writers could have the record in hand at a time."""
-        parents = (route.parent.wait(record) for route in self._routes[ref.kind] if route.parent)
-        return next((str(parent.on) for parent in parents if parent), str(ref))
+        for route in routes:
+            if route.parent and (parent := route.parent.wait(record)):
+                return parent.on
+        return source
 
-    def _route(self, route: Route, change: Change, record: Fields, former: Fields, affinity: str) -> list[Output]:
+    def _route(
+        self,
+        route: Route,
+        source: str,
+        change: Change,
+        record: Fields,
+        former: Fields,
+        affinity: str,
+        outputs: list[Output],
+    ) -> None:
         parent = route.parent_of(record)
         unwanted = route.unwanted(change, record, parent)
         references = [] if unwanted else route.referred(record)
-        waits = {wait for wait in (None if unwanted else parent, *(wait for _, wait in references)) if wait}
-        gone = [wait for wait in route.waits(former) if wait not in waits]
-        outputs = [
-            self._mapped(Mapped(route.command(change, record).document(), (wait,), affinity, left=True))
-            for wait in gone
-        ]
+        if former:
+            waits = {None if unwanted else parent, *(wait for _, wait in references)}
+            outputs += [
+                self._mapped(Mapped.of(route.command(change, record), (wait,), affinity, left=True))
+                for wait in route.waits(former)
+                if wait not in waits
+            ]
         if change.op == "delete" and route.on_delete:
-            return [*outputs, self._mapped(Mapped(route.deletion(change).document(), (), affinity))]
-        if unwanted:
-            return [*outputs, self._skipped(route.name, change, unwanted)]
-        whole = route.whole(change, record, parent)
-        outputs.append(self._mapped(Mapped(whole.document(), (parent,) if parent else (), affinity)))
-        for reference, wait in references:
-            patch = route.patch(change, record, reference)
-            own = Wait(change.ref, route.pipeline.to, None)
-            outputs.append(self._mapped(Mapped(patch.document(), (wait, own), affinity)))
-        return outputs
+            outputs.append(self._mapped(Mapped.of(route.deletion(change), (), affinity)))
+        elif unwanted:
+            outputs.append(self._skipped(route.name, change, unwanted))
+        else:
+            outputs.append(self._mapped(route.whole(source, change, record, parent, affinity)))
+            for reference, wait in references:
+                own = Wait(source, str(route.pipeline.to), None)
+                outputs.append(self._mapped(Mapped.of(route.patch(change, record, reference), (wait, own), affinity)))
 
     def _mapped(self, mapped: Mapped) -> Output:
         return Output(self._names.mapped, mapped.key, mapped.encode())

@@ -58,8 +58,7 @@ class Command:
 
     @property
     def id(self) -> str:
-        content = [self.pipeline, *self.source, self.version, self.op, self.creates, self.fields]
-        return blake2b(orjson.dumps(content, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()
+        return command_id(self.pipeline, self.source, self.version, self.op, self.creates, self.fields)
 
     def document(self) -> dict[str, Any]:
         return {
@@ -71,7 +70,6 @@ class Command:
             "version": self.version,
             "time": self.time,
             "target": str(self.target),
-            "fields": self.fields,
             "seen": self.seen,
             "inputs": self.inputs,
             "key": self.key,
@@ -82,6 +80,7 @@ class Command:
             "derived": self.derived,
             "on_delete": self.on_delete,
             "delete_limit": self.delete_limit,
+            "fields": self.fields,  # last, so that the mapper can add one without taking the rest apart
         }
 
     def encode(self) -> bytes:
@@ -117,3 +116,9 @@ class Command:
             on_delete=codec.take_one_of(document, "on_delete", ON_DELETE),
             delete_limit=codec.take(document, "delete_limit", int),
         )
+
+
+def command_id(pipeline: str, source: Ref, version: str, op: CommandOp, creates: bool, fields: Fields) -> str:
+    """The same content gives the same id, so that a repeat is recognised."""
+    content = [pipeline, *source, version, op, creates, fields]
+    return blake2b(orjson.dumps(content, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()

@@ -89,8 +89,8 @@ def _request(record: Fetched, refs: Collection[Ref]) -> Entry | None:
 
 def _mapped(record: Fetched, refs: Collection[Ref]) -> Entry | None:
     """The shape is the mapper's own: see services/mapper/mapped.py."""
-    document = codec.decode(record.value)
-    command = Command.read(codec.take(document, "command", dict))
+    first, _, second = (record.value or b"").partition(b"\n")
+    document, command = codec.decode(first), Command.decode(second)
     if command.source not in refs:
         return None
     waits = [awaited(Ref.parse(wait[0]), command.source) for wait in codec.take(document, "waits", list)]

@@ -2,7 +2,8 @@
 
 The shape is the mapper's own (services/mapper/mapped.py makes the key, services/mapper/join.py the row). Key:
 `<record waited for>><target object>` NUL `<waiting record>` NUL `<pipeline>` NUL `<target field>`, where records are
-`system/object/id` and the field is empty when the command only waits. Row: `{"at": ms, "version": ..., "mapped": ...}`,
+`system/object/id` and the field is empty when the command only waits. Line one of a row:
+`{"at": ms, "version": ...}`,
 `at` being when the command came. A key that ends after the first NUL says only that the record was asked for.
 """
 
@@ -90,7 +91,7 @@ def _step(row: Fetched, last: dict[Slot, Step]) -> Step | None:
     since = before.since if before and before.version is not None else None
     if row.value is None:
         return Step(slot, moment(row.timestamp), since, None, where(row))
-    document = codec.decode(row.value)
+    document = codec.decode(row.value.partition(b"\n")[0])
     at = moment(codec.take(document, "at", int))
     return Step(slot, at, since or at, codec.take(document, "version", str), where(row))
 

@@ -92,9 +92,8 @@ async def told(kafka_address: str, topic_prefix: str, fresh_database: FreshDatab
 
 def row(child: Mapped, *, seconds_ago: float = 0) -> bytes:
     at = datetime.now(UTC) - timedelta(seconds=seconds_ago)
-    return json.dumps(
-        {"at": int(at.timestamp() * 1000), "version": child.version, "mapped": json.loads(child.encode())}
-    ).encode()
+    head = json.dumps({"at": int(at.timestamp() * 1000), "version": child.version}).encode()
+    return head + b"\n" + child.encode()
 
 
 async def live(told: Told) -> None:

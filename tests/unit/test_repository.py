@@ -22,7 +22,7 @@ LOCK = (ROOT / "requirements.lock").read_text()
 
 def texts() -> Iterator[tuple[Path, str]]:
     """Everything that people wrote; what is no text (pictures) is left out."""
-    top = [path for path in ROOT.iterdir() if path.is_file() and path.name != "requirements.lock"]
+    top = [path for path in ROOT.iterdir() if path.is_file() and path.suffix != ".lock"]
     below = [path for folder in WRITTEN for path in (ROOT / folder).rglob("*") if path.is_file()]
     for path in (*top, *below):
         if "__pycache__" not in path.parts:

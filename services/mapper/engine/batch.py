@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import Any, Protocol
 
 import structlog
@@ -18,6 +17,7 @@ from aiokafka.errors import KafkaError
 
 from services.mapper.engine.hop import Effects, Hop, Input, Reader
 from services.mapper.engine.progress import Progress
+from services.mapper.engine.view import Changes, View
 from syncline.contracts.errors import Fatal, Transient
 from syncline.runtime.kafka import partition_of, send
 
@@ -26,6 +26,9 @@ log = structlog.get_logger()
 Target = tuple[str, int]
 """A topic and one of its partitions."""
 Pairs = list[tuple[bytes, bytes | None]]
+Rows = dict[bytes, bytes | None]
+Delivery = tuple[Target, asyncio.Future[Any]]
+"""Of one batch of records to one target; its result tells the offset of the first."""
 Owned = Callable[[], Awaitable[bool]]
 """Whether the partitions of the batches in hand are still ours to write."""
 
@@ -51,15 +54,6 @@ class Batch:
         return f"hop {self.hop.name}, {first.topic}-{self.partition}, offsets {first.offset} to {last.offset}"
 
 
-def rounds(fetched: Iterable[Batch]) -> Iterator[list[Batch]]:
-    """Batches that may be handled together: one a partition number, for batches of a number share rows."""
-    numbers: defaultdict[int, list[Batch]] = defaultdict(list)
-    for batch in fetched:
-        numbers[batch.partition].append(batch)
-    for together in zip_longest(*numbers.values()):
-        yield [batch for batch in together if batch is not None]
-
-
 class Processor:
     """Runs hops and makes their effects safe.
 
@@ -83,41 +77,57 @@ class Processor:
         self._counts: dict[str, int] = {}
 
     async def handle(self, batches: Sequence[Batch], owned: Owned) -> bool:
-        """Handle batches of different partition numbers. True: all is safe, acknowledge them. False: they are no longer
-        ours, and nothing was sent or stored after that was known.
+        """Handle batches; those of one partition number in their order, for they share rows. True: all is safe,
+        acknowledge them. False: they are no longer ours, and nothing was sent or stored after that was known.
 
         Raises Fatal for what a hop cannot do and for an output that no topic takes, Transient for a failed delivery.
         """
-        effects = [(batch, self._run(batch)) for batch in batches]
-        outputs = await self._outputs(effects)
+        numbers: defaultdict[int, list[Batch]] = defaultdict(list)
+        for batch in batches:
+            numbers[batch.partition].append(batch)
+        changed: dict[tuple[str, int], Rows] = {}
+        sizes: list[int] = []
+        under_way: list[Delivery] = []
+        for number, together in numbers.items():
+            effects, changes = self._run(together, number)
+            targets = await self._targets(together, effects)
+            if not await owned():
+                self._let_go(under_way)
+                return False
+            under_way += await self._send(targets)
+            await asyncio.sleep(0)  # the broker takes these while the next partition's batches are computed
+            sizes += [len(effect.outputs) for effect in effects]
+            changed |= {(table, number): rows for table, rows in changes.items() if rows}
+        await self._acknowledged(under_way)
         if not await owned():
             return False
-        await self._deliver(outputs)
-        if not await owned():
-            return False
-        changed = {
-            (table, batch.partition): changes
-            for batch, effect in effects
-            for table, changes in effect.changes.items()
-            if changes
-        }
-        offsets = await self._deliver(
-            {(self._changelogs[table], number): list(changes.items()) for (table, number), changes in changed.items()}
-        )
+        logs = {(self._changelogs[table], number): list(rows.items()) for (table, number), rows in changed.items()}
+        offsets = await self._acknowledged(await self._send(logs))
         # Asked again: while others may write to a changelog, our offset in it says nothing of the rows before it.
         if not await owned():
             return False
-        for (table, number), changes in changed.items():
-            self._tables.write(table, number, changes, offsets[self._changelogs[table], number])
-        for batch, effect in effects:
+        for (table, number), rows in changed.items():
+            self._tables.write(table, number, rows, offsets[self._changelogs[table], number])
+        handled = (batch for together in numbers.values() for batch in together)
+        for batch, outputs in zip(handled, sizes, strict=True):
             self._progress.records[batch.hop.name] += len(batch.inputs)
             self._progress.batches[batch.hop.name] += 1
-            self._progress.outputs[batch.hop.name] += len(effect.outputs)
+            self._progress.outputs[batch.hop.name] += outputs
         return True
 
-    def _run(self, batch: Batch) -> Effects:
+    def _run(self, batches: Iterable[Batch], number: int) -> tuple[list[Effects], Changes]:
+        """The effects of each, and what they change together: each sees what those before it have changed."""
+        reader = self._tables.reader(number)
+        view, effects = View(reader), []
+        for batch in batches:
+            effect = self._effects(batch, view if view.changes else reader)
+            view.update(effect.changes)
+            effects.append(effect)
+        return effects, view.changes
+
+    def _effects(self, batch: Batch, stored: Reader) -> Effects:
         try:
-            effects = batch.hop.run(batch.inputs, self._tables.reader(batch.partition))
+            effects = batch.hop.run(batch.inputs, stored)
         except Exception as error:
             log.exception("hop failed", hop=batch.hop.name, batch=str(batch))
             raise Fatal(f"{batch}: {type(error).__name__}; nothing of it is acknowledged") from error
@@ -125,18 +135,16 @@ class Processor:
             raise Fatal(f"{batch}: changed {', '.join(sorted(foreign))}, which the hop does not list among its tables")
         return effects
 
-    async def _outputs(self, effects: Iterable[tuple[Batch, Effects]]) -> dict[Target, Pairs]:
+    async def _targets(self, batches: Iterable[Batch], effects: Iterable[Effects]) -> dict[Target, Pairs]:
         targets: defaultdict[Target, Pairs] = defaultdict(list)
-        for batch, effect in effects:
-            for output in effect.outputs:
-                size = len(output.key) + len(output.value)
-                if size > self._record_limit:
-                    raise Fatal(f"{batch}: {size} bytes for {output.topic}, where {self._record_limit} are the limit")
-                number = output.partition
+        for batch, effect in zip(batches, effects, strict=True):
+            for topic, key, value, number in effect.outputs:
+                if len(key) + len(value) > self._record_limit:
+                    size, limit = len(key) + len(value), self._record_limit
+                    raise Fatal(f"{batch}: {size} bytes for {topic}, where {limit} are the limit")
                 if number is None:
-                    count = self._counts.get(output.topic) or await self._count(output.topic)
-                    number = partition_of(output.key, count)
-                targets[output.topic, number].append((output.key, output.value))
+                    number = partition_of(key, self._counts.get(topic) or await self._count(topic))
+                targets[topic, number].append((key, value))
         return targets
 
     async def _count(self, topic: str) -> int:
@@ -147,22 +155,35 @@ class Processor:
         self._counts[topic] = count
         return count
 
-    async def _deliver(self, targets: Mapping[Target, Pairs]) -> dict[Target, int]:
-        """Returns for each target an offset that its last records reach at least: that of its last batch's first."""
-        ends = await asyncio.gather(
-            *(self._append(target, pairs) for target, pairs in targets.items()), return_exceptions=True
-        )
+    async def _send(self, targets: Mapping[Target, Pairs]) -> list[Delivery]:
+        """Raises Transient."""
+        try:
+            return [
+                (target, delivery)
+                for target, pairs in targets.items()
+                for delivery in await send(self._producer(), pairs, *target)
+            ]
+        except KafkaError as error:
+            raise Transient(
+                f"nothing more is taken for {', '.join({topic for topic, _ in targets})}: {error!r}"
+            ) from error
+
+    async def _acknowledged(self, deliveries: Sequence[Delivery]) -> dict[Target, int]:
+        """Returns for each target an offset that its last records reach at least: that of its last batch's first.
+
+        Raises Transient.
+        """
+        ends = await asyncio.gather(*(delivery for _, delivery in deliveries), return_exceptions=True)
         offsets = {}
-        for (topic, number), end in zip(targets, ends, strict=True):
+        for ((topic, number), _), end in zip(deliveries, ends, strict=True):
             if isinstance(end, KafkaError):
                 raise Transient(f"not delivered to {topic}-{number}: {end!r}; nothing is acknowledged") from end
             if isinstance(end, BaseException):
                 raise end
-            offsets[topic, number] = end
+            offsets[topic, number] = end.offset
         return offsets
 
-    async def _append(self, target: Target, pairs: Pairs) -> int:
-        topic, number = target
-        deliveries = await asyncio.gather(*await send(self._producer(), pairs, topic, number))
-        end: int = deliveries[-1].offset
-        return end
+    def _let_go(self, deliveries: Iterable[Delivery]) -> None:
+        """Whatever becomes of them, the batch comes again."""
+        for _, delivery in deliveries:
+            delivery.add_done_callback(lambda done: done.cancelled() or done.exception())

@@ -400,10 +400,10 @@ def new_app(
         broker_commit_interval=settings.commit_interval,
         broker_max_poll_records=settings.batch_records,
         consumer_auto_offset_reset="earliest",
-        consumer_max_fetch_size=1024 * 1024,  # kept in memory for each partition; a larger record comes alone
+        consumer_max_fetch_size=2 * 1024 * 1024,  # kept in memory for each partition; a larger record comes alone
         producer_acks=-1,
         producer_linger=0.005,
-        producer_max_batch_size=256 * 1024,
+        producer_max_batch_size=960 * 1024,  # below the megabyte that brokers take by default
         producer_max_request_size=settings.max_request_size,
         producer_request_timeout=settings.delivery_timeout,
     )

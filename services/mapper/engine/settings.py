@@ -32,7 +32,7 @@ class EngineSettings:
     recovery_timeout: float = 60.0
     """Without a single changelog record while some are missing, recovery counts as stuck."""
     commit_interval: float = 1.0
-    batch_records: int = 5_000
+    batch_records: int = 10_000
     """Most records that one pass takes, over all partitions. The event loop is held while a pass computes."""
     max_request_size: int = MESSAGE_BYTES
     """The largest record; the brokers' and topics' own limits must not be lower."""

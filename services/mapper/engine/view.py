@@ -12,6 +12,7 @@ from heapq import merge
 from services.mapper.engine.hop import Reader
 
 Row = tuple[bytes, bytes]
+Changes = dict[str, dict[bytes, bytes | None]]
 
 
 class View:
@@ -20,7 +21,7 @@ class View:
     def __init__(self, stored: Reader) -> None:
         self._stored = stored
         self._scanned: dict[str, list[bytes]] = {}  # table -> its changed keys in order, once somebody scans it
-        self.changes: dict[str, dict[bytes, bytes | None]] = {}
+        self.changes: Changes = {}
 
     def get(self, table: str, key: bytes) -> bytes | None:
         changed = self.changes.get(table)
@@ -33,6 +34,17 @@ class View:
 
     def delete(self, table: str, key: bytes) -> None:
         self._change(table, key, None)
+
+    def update(self, changes: Changes) -> None:
+        """As if each had been put or deleted. Takes over the dicts that it is given."""
+        for table, rows in changes.items():
+            if table not in self.changes:
+                self.changes[table] = rows
+            elif table in self._scanned:
+                for key, value in rows.items():
+                    self._change(table, key, value)
+            else:
+                self.changes[table].update(rows)
 
     def scan(self, table: str, prefix: bytes) -> Iterator[Row]:
         """The rows whose keys start with `prefix`, in the order of their keys, as they are at the call.

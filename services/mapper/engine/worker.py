@@ -14,7 +14,7 @@ import structlog
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
-from services.mapper.engine.batch import Batch, Processor, rounds
+from services.mapper.engine.batch import Batch, Processor
 from services.mapper.engine.faust_seam import Owned, Records, Tables, check_versions, new_app
 from services.mapper.engine.hop import Hop, changelog_topic
 from services.mapper.engine.progress import Progress
@@ -88,14 +88,13 @@ class Engine:
         # aiokafka's records have all that an Input has; to copy 80,000 of them a second would cost a tenth of the time.
         fetched: Any = records
         batches = [Batch(self._hops[tp.topic], tp.partition, inputs) for tp, inputs in fetched.items()]
+        if not await self._processor.handle(batches, owned):
+            return False
         go_on = True
-        for together in rounds(batches):
-            if not (go_on and await self._processor.handle(together, owned)):
-                return False
-            for batch in together:
-                last = batch.inputs[-1]
-                go_on &= done(TP(last.topic, last.partition), last.offset + 1)
-        return True
+        for batch in batches:
+            last = batch.inputs[-1]
+            go_on &= done(TP(last.topic, last.partition), last.offset + 1)
+        return go_on
 
 
 async def _end(app: Any, *tasks: asyncio.Task[Any]) -> None:

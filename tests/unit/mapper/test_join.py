@@ -8,6 +8,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -295,6 +296,53 @@ def test_an_event_that_is_too_large_is_a_dead_letter_without_its_bytes() -> None
     assert [command.source.id for command in mapper.commands] == ["B"]
 
 
+def test_commands_made_from_a_form_are_what_the_contract_writes() -> None:
+    """The mapper writes them by itself, for speed: order of attributes, id and all must not drift away."""
+    mapper = Mapper(config())
+    mapper.change(account("A", ParentId="B"), contact("c", "A"), contact("d", None))
+    mapper._run(mapper.join, NAMES.mapped, [])
+    whole = [Mapped.decode(output.value).command for output in mapper.queue]
+    assert len(whole) == 3  # the Account, its reference, one Contact; the other one is skipped
+    for command in whole:
+        assert Command.decode(command).encode() == orjson.dumps(_in_contract_order(command))
+
+
+def _in_contract_order(command: bytes) -> dict[str, Any]:
+    document = orjson.loads(command)
+    return {name: document[name] for name in Command.decode(command).document()}
+
+
+def test_a_field_joins_those_that_are_there_and_none() -> None:
+    cases: list[tuple[Fields, Fields]] = [
+        ({}, {"x": 'a"7'}),
+        ({"n": "{", "m": None}, {"n": "{", "m": None, "x": 'a"7'}),
+    ]
+    for fields, expected in cases:
+        command = Command(
+            pipeline="p",
+            op="upsert",
+            source=C,
+            version="1",
+            time="t",
+            target=HUB_A.kind,
+            fields=fields,
+            seen={},
+            inputs={},
+        )
+        waiting = Mapped.of(command, (Wait(str(A), str(HUB_A.kind), "x"),), str(A))
+        assert Command.decode(waiting.filled('a"7')).fields == expected
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [None, b"", b"{}\n{}", b"[]", b'{"source":"a"}\n{"fields":{}}', b"\xff\n{}"],
+)
+def test_what_is_no_mapped_command_is_a_dead_letter(raw: bytes | None) -> None:
+    mapper = Mapper(config())
+    mapper._run(mapper.join, NAMES.mapped, [(b"k", raw)])
+    assert [letter.code for letter in mapper.letters] == ["MALFORMED"]
+
+
 ACCOUNTS, CONTACTS = ["A", "B", "D"], ["c", "d", "e", "f"]
 edits = st.lists(
     st.one_of(
@@ -372,7 +420,7 @@ def test_an_older_reference_that_comes_late_does_not_push_out_a_newer_one() -> N
             inputs={},
             creates=False,
         )
-        late = Mapped(command.document(), (Wait(A, HUB_A.kind, None),), str(A))
+        late = Mapped.of(command, (Wait(str(A), str(HUB_A.kind), None),), str(A))
         mapper.queue.append(Output(NAMES.mapped, late.key, late.encode()))
     mapper.drain(size=1)
     mapper.written(A, HUB_A)

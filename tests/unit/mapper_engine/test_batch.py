@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaTimeoutError, RequestTimedOutError
 from aiokafka.structs import RecordMetadata, TopicPartition
 
 from services.mapper.engine import Effects, Hop, Input, Output, Reader
-from services.mapper.engine.batch import Batch, Processor, rounds
+from services.mapper.engine.batch import Batch, Processor
 from services.mapper.engine.progress import Progress
 from syncline.contracts.errors import Fatal, Transient
 from syncline.runtime.kafka import partition_of
@@ -85,7 +85,7 @@ class Stores:
 
 
 class Rig:
-    def __init__(self, failing: str = "", owned: Sequence[bool] = (True, True, True)) -> None:
+    def __init__(self, failing: str = "", owned: Sequence[bool] = (True,) * 9) -> None:
         self.steps: list[str] = []
         self.producer = Producer(self.steps, failing)
         self.stores = Stores(self.steps)
@@ -131,9 +131,9 @@ async def test_outputs_then_changelogs_then_tables() -> None:
 async def test_partitions_are_handled_side_by_side_and_each_has_its_changelog_partition() -> None:
     rig = Rig()
     assert await rig.handle(batch(plain, 0), batch(plain, 2))
-    assert rig.steps[:3] == ["asked", "out-1 acknowledged", "asked"]
-    assert {"log-t-0 acknowledged", "log-t-2 acknowledged"} == set(rig.steps[3:5])
-    assert set(rig.steps[6:]) == {"t-0 stored", "t-2 stored"}
+    assert rig.steps[:5] == ["asked", "asked", "out-1 acknowledged", "out-1 acknowledged", "asked"]
+    assert {"log-t-0 acknowledged", "log-t-2 acknowledged"} == set(rig.steps[5:7])
+    assert set(rig.steps[8:]) == {"t-0 stored", "t-2 stored"}
 
 
 @pytest.mark.parametrize("failing", ["out", "log-t"])
@@ -212,21 +212,30 @@ async def test_outputs_of_a_target_keep_their_order_over_several_batches() -> No
     assert rig.stores.written["t", 0][1] == 4  # the last of the changelog's batches begins there: 2 + 2 + 1 records
 
 
-def test_rounds_have_one_batch_a_partition_number_and_lose_none() -> None:
+async def test_batches_of_a_partition_number_see_each_others_rows_and_leave_one_record_a_key() -> None:
+    def counting(inputs: Sequence[Input], stored: Reader) -> Effects:
+        before = int(stored.get("t", b"k") or b"0")
+        listed = [value for _, value in stored.scan("t", b"k")]
+        assert listed == ([b"%d" % before] if before else [])
+        return Effects({"t": {b"k": b"%d" % (before + 1)}}, [Output("out", b"k", b"%d" % before, 0)])
+
     def on(topic: str, partition: int) -> Batch:
-        return Batch(Hop(topic, (topic,), (), _no_effects), partition, [Input(topic, partition, 0, None, None, 0)])
+        return Batch(Hop(topic, (topic,), ("t",), counting), partition, [Input(topic, partition, 0, None, None, 0)])
 
-    fetched = [on("a", 0), on("a", 1), on("b", 0), on("c", 0), on("b", 2)]
-    found = list(rounds(fetched))
-    assert [[(one.hop.name, one.partition) for one in together] for together in found] == [
-        [("a", 0), ("a", 1), ("b", 2)],
-        [("b", 0)],
-        [("c", 0)],
-    ]
+    rig = Rig()
+    assert await rig.handle(on("a", 0), on("a", 1), on("b", 0), on("c", 0))
+    assert rig.producer.sent["log-t", 0] == [(b"k", b"3")]
+    assert rig.producer.sent["log-t", 1] == [(b"k", b"1")]
+    assert [value for _, value in rig.producer.sent["out", 0]] == [b"0", b"1", b"2", b"0"]
+    assert rig.progress.records == {"a": 2, "b": 1, "c": 1}
 
 
-def _no_effects(inputs: Sequence[Input], stored: Reader) -> Effects:
-    return Effects()
+async def test_partitions_lost_between_two_of_a_pass_send_no_more() -> None:
+    rig = Rig("out", owned=[True, False])
+    assert not await rig.handle(batch(plain, 0), batch(plain, 2))
+    assert rig.producer.sent.keys() == {("out", 1)}
+    assert len(rig.producer.sent["out", 1]) == 1
+    assert rig.stores.written == {}
 
 
 def test_aiokafkas_records_are_inputs() -> None:

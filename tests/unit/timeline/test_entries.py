@@ -13,7 +13,6 @@ from syncline.contracts.conflict import Conflict
 from syncline.contracts.deadletter import DeadLetter
 from syncline.contracts.errors import Malformed, RecordRejected
 from syncline.contracts.link import Link, Side
-from syncline.contracts.ref import Object
 from syncline.contracts.request import Request
 from syncline.contracts.result import Result
 from syncline.timeline.asked import Unknown
@@ -53,7 +52,7 @@ def whats(found: Sequence[Entry]) -> list[tuple[str, str]]:
 
 def test_every_stage_tells_its_part() -> None:
     changes, commands = NAMES.changes(CONTACT.kind), NAMES.commands("hub")
-    own = Wait(CONTACT, Object("hub", "customer"), None)
+    own = Wait(str(CONTACT), "hub/customer", None)
     reference = mapped(waits=(WAIT, own), creates=False, inputs={"boss_id": ["ReportsToId"]})
     found = read(
         [

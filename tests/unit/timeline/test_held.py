@@ -8,7 +8,7 @@ from services.mapper.engine.hop import Input
 from services.mapper.join import HELD, Join
 from services.mapper.mapped import Mapped, Wait
 from syncline.contracts.errors import Malformed
-from syncline.contracts.ref import Object, Ref
+from syncline.contracts.ref import Ref
 from syncline.timeline.fetched import moment
 from syncline.timeline.held import Slot, age, held_now, holds, steps
 from tests.unit.timeline.world import (
@@ -49,14 +49,14 @@ def test_what_the_mapper_stores_is_read() -> None:
 
 
 def test_a_command_that_only_waits_has_no_field() -> None:
-    own = mapped(waits=(Wait(CONTACT, Object("hub", "customer"), None),))
+    own = mapped(waits=(Wait(str(CONTACT), "hub/customer", None),))
     [step] = steps([held_row(own)])
     assert step.slot == Slot(CONTACT, CONTACT, "contact-to-customer", None)
 
 
 def test_ids_may_hold_what_separates_names() -> None:
     odd = Ref("hub", "company", "a>b/c")
-    [step] = steps([held_row(mapped(waits=(Wait(odd, COMPANY, "x"),)))])
+    [step] = steps([held_row(mapped(waits=(Wait(str(odd), str(COMPANY), "x"),)))])
     assert step.slot.on == odd
 
 
@@ -117,8 +117,8 @@ def test_those_who_wait_for_a_record_are_told_together() -> None:
 
 
 def test_a_parent_that_is_not_named_and_an_own_counterpart_are_said_in_words() -> None:
-    nobody = mapped(waits=(Wait(Ref(*ACCOUNT.kind, "-"), COMPANY, "company_id"),))
-    own = mapped(waits=(WAIT, Wait(CONTACT, Object("hub", "customer"), None))[1:])
+    nobody = mapped(waits=(Wait(str(Ref(*ACCOUNT.kind, "-")), str(COMPANY), "company_id"),))
+    own = mapped(waits=(WAIT, Wait(str(CONTACT), "hub/customer", None))[1:])
     assert told([held_row(nobody), held_row(own)], CONTACT)[:2] == [
         "held: waits for a salesforce/Account that it does not name",
         "held: waits for its own counterpart",

@@ -26,7 +26,7 @@ COMPANY = Object("hub", "company")
 START = 1_800_000_000_000
 """Milliseconds since 1970 when the stories begin."""
 
-WAIT = Wait(ACCOUNT, COMPANY, "company_id")
+WAIT = Wait(str(ACCOUNT), str(COMPANY), "company_id")
 
 
 class Message(NamedTuple):
@@ -73,7 +73,7 @@ def command(source: Ref = CONTACT, **given: Any) -> Command:
 
 
 def mapped(source: Ref = CONTACT, *, waits: tuple[Wait, ...] = (WAIT,), left: bool = False, **given: Any) -> Mapped:
-    return Mapped(command(source, **given).document(), waits, str(ACCOUNT), left)
+    return Mapped.of(command(source, **given), waits, str(ACCOUNT), left=left)
 
 
 def result(**given: Any) -> Result:
@@ -91,9 +91,8 @@ def result(**given: Any) -> Result:
 
 def held_row(child: Mapped, *, at: int = 0, offset: int = 0) -> Message:
     """As services.mapper.join puts it; `at` in milliseconds since the start."""
-    row = {"at": START + at, "version": child.version, "mapped": orjson.Fragment(child.encode())}
-    key = child.slot
-    return message(NAMES.changelog("held"), key, orjson.dumps(row), at=at + 5, offset=offset)
+    head = orjson.dumps({"at": START + at, "version": child.version})
+    return message(NAMES.changelog("held"), child.slot, head + b"\n" + child.encode(), at=at + 5, offset=offset)
 
 
 def tombstone(child: Mapped, *, at: int, offset: int = 0) -> Message:

@@ -260,9 +260,7 @@ def _with_absent_as_null(monkeypatch: pytest.MonkeyPatch) -> None:
     def blanking(self: Transformer, record: Fields) -> Transformed:
         made = apply(self, record)
         sources = {target: source for target, source, *_ in self._mapped}
-        made.fields = {**dict.fromkeys(sources), **made.fields}
-        made.inputs = {**{target: [source] for target, source in sources.items()}, **made.inputs}
-        return made
+        return made._replace(fields={**dict.fromkeys(sources), **made.fields})
 
     monkeypatch.setattr(Transformer, "apply", blanking)
 
