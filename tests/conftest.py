@@ -62,6 +62,9 @@ def pytest_report_header() -> list[str]:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     for fallback in config.stash[_fallbacks]:
         terminalreporter.write_line(fallback)
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            terminalreporter.write_line(f"{name}: {value}")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -86,8 +86,8 @@ class Masters:
             await self._create_in_the_hub(f"twin{self.rounds}")
         await self._create_in_salesforce(f"sf{self.rounds}")
         await self._create_in_the_hub(f"hub{self.rounds}")
-        await self._edit_salesforce(await self._values(ours, pairs))
-        await self._edit_the_hub(await self._values(theirs, pairs))
+        await self._edit_salesforce(await self._values(ours))
+        await self._edit_the_hub(await self._values(theirs))
 
     def _editable(self, kind: Object) -> Iterable[str]:
         if kind in self.fields:
@@ -104,10 +104,8 @@ class Masters:
         there = pairs.get((ref, COMPANY if ref.kind == ACCOUNT else CUSTOMER))
         return (there, self.fields[ref.kind][name]) if there else None
 
-    async def _values(self, places: Sequence[Place], pairs: Pairs) -> dict[Ref, Fields]:
-        """Nobody empties what is empty."""
-        linked = {ref for ref, _ in pairs}
-        filled = await self._filled({place for place in places if place[1] in CLEARED})
+    async def _values(self, places: Sequence[Place]) -> dict[Ref, Fields]:
+        agreed = await self._agreed({place for place in places if place[1] in CLEARED})
         found: dict[Ref, Fields] = defaultdict(dict)
         for ref, name in places:
             if name in ("AccountId", "ParentId", "company_id", "parent_id"):
@@ -115,24 +113,32 @@ class Masters:
                 parent = self.rng.choice(parents)
                 if parent != ref.id:
                     found[ref][name] = parent
-            elif name in CLEARED and ref in linked and self.rng.random() < 0.3 and (ref, name) in filled:
+            elif (ref, name) in agreed and self.rng.random() < 0.5:
                 found[ref][name] = None
             else:
                 found[ref][name] = f"{next(self.words)}-{self.rng.getrandbits(16):04x}"
         return found
 
-    async def _filled(self, places: set[Place]) -> set[Place]:
-        found: set[Place] = set()
+    async def _agreed(self, places: set[Place]) -> set[Place]:
+        """Those that hold what both sides are known to hold. Who fills a field and empties it again before anybody has
+        looked has not changed it."""
+        now: dict[Place, Value] = {}
         for kind in (ACCOUNT, CONTACT):
             ids = [ref.id for ref, _ in places if ref.kind == kind]
             records = await self.client.retrieve(kind.name, ids, ["Id", "Phone"]) if ids else []
-            found |= {(Ref(*kind, row["Id"]), "Phone") for row in records if row and row["Phone"]}
+            now |= {(Ref(*kind, row["Id"]), "Phone"): row["Phone"] for row in records if row}
         for kind in (COMPANY, CUSTOMER):
             ids = [ref.id for ref, _ in places if ref.kind == kind]
-            table = self.story.system.config.systems[kind.system].objects[kind.name].table  # type: ignore[union-attr]
-            rows = await self.story.hub.fetch(f"SELECT id FROM {table} WHERE id = ANY($1::uuid[]) AND phone <> ''", ids)
-            found |= {(Ref(*kind, str(row["id"])), "phone") for row in rows}
-        return found
+            hub = self.story.system.config.systems[kind.system]
+            assert isinstance(hub, PostgresSystem)
+            statement = f"SELECT id::text, phone FROM {hub.objects[kind.name].table} WHERE id = ANY($1::uuid[])"
+            now |= {
+                (Ref(*kind, row["id"]), "phone"): row["phone"] for row in await self.story.hub.fetch(statement, ids)
+            }
+        statement = "SELECT a_system, a_object, a_id, a_known, b_system, b_object, b_id, b_known FROM syncline.links"
+        sides = [side for row in await self.story.state.fetch(statement) for side in (tuple(row)[:4], tuple(row)[4:])]
+        known = {Ref(*side[:3]): side[3] for side in sides}
+        return {place for place, value in now.items() if value and known.get(place[0], {}).get(place[1]) == value}
 
     async def _edit_salesforce(self, values: Mapping[Ref, Fields]) -> None:
         for kind in (ACCOUNT, CONTACT):

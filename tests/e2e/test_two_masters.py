@@ -7,6 +7,7 @@ import asyncio
 import random
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -39,6 +40,7 @@ REST = 0.5
 UNSEEN = 1.0
 """Seconds for which nobody can have seen an edit in Salesforce: the poll stays two whole seconds behind its clock."""
 
+Record = Callable[[str, object], None]
 Told = set[tuple[Ref, str, Value]]
 """Salesforce's record, its field, and a value that a recorded conflict shows on either side."""
 
@@ -57,13 +59,15 @@ SMALL = Size(Sizes(accounts=40, contacts=160, orphans=4, companies=30, customers
 FULL = Size(Sizes(accounts=120, contacts=500, orphans=10, companies=80, customers=300), edits=5_000, waves=4, round=40)
 
 
-async def test_edits_on_both_sides_survive(whole: Whole, pytestconfig: pytest.Config) -> None:
-    pytestconfig.get_terminal_writer().line("\n" + await run(whole, SMALL, seed=1))
+async def test_edits_on_both_sides_survive(whole: Whole, record_property: Record) -> None:
+    record_property("two masters", await run(whole, SMALL, seed=1))
 
 
 @pytest.mark.soak
-async def test_thousands_of_edits_on_both_sides_survive(whole: Whole, pytestconfig: pytest.Config) -> None:
-    pytestconfig.get_terminal_writer().line("\n" + await run(whole, FULL, seed=2))
+async def test_thousands_of_edits_on_both_sides_survive(
+    whole: Whole, record_property: Callable[[str, object], None]
+) -> None:
+    record_property("two masters", await run(whole, FULL, seed=2))
 
 
 async def run(whole: Whole, size: Size, seed: int) -> str:
@@ -91,7 +95,7 @@ async def run(whole: Whole, size: Size, seed: int) -> str:
         calls = sum(stats["calls"].values()) - people.client.calls.total()
         faults, took = sum(stats["faults"].values()), time.monotonic() - began
         return (
-            f"two masters: {people.edits} edits ({contested} fields typed on both sides at once), "
+            f"{people.edits} edits ({contested} fields typed on both sides at once), "
             f"{conflicts} conflicts, {kills} kills, {faults} faults, {calls} API calls, {took:.0f} s"
         )
 
