@@ -77,6 +77,8 @@ class Writer:
         self._names = names
         self._reject_limit = reject_limit
         self._rejected_in_a_row: Counter[str] = Counter()
+        self._unsure: dict[Ref, list[Fields]] = {}
+        """What was sent by calls whose answer was lost, until a pass is through."""
         self.counts: Counter[tuple[str, str]] = Counter()
 
     async def handle(self, records: Sequence[Record]) -> None:
@@ -107,6 +109,7 @@ class Writer:
         if passed.blocked:
             await self._deletions.block(passed.blocked)
         await self._publish(passed, await self._freed(passed))
+        self._unsure.clear()
 
     async def _freed(self, passed: Pass) -> list[Command]:
         """Deletions that were blocked and may no longer be: after any other, and when something moved away."""
@@ -165,7 +168,13 @@ class Writer:
         deleting = [(step, step.link.target.ref.id) for step in steps if step.deletes and step.link]
         outcomes: dict[int, Written] = {}
         if writing:
-            written = await sink.write(name, [write for _, write in writing])
+            try:
+                written = await sink.write(name, [write for _, write in writing])
+            except Transient:
+                for step, write in writing:
+                    if write.id is not None:
+                        self._unsure.setdefault(Ref(*step.command.target, write.id), []).append(write.values)
+                raise
             outcomes |= {id(step): each for (step, _), each in zip(writing, written, strict=True)}
         if deleting:
             deleted = await sink.delete(name, [target for _, target in deleting])
@@ -236,7 +245,8 @@ class Writer:
             presents = await sink.read(name, [link.target.ref.id for _, link in changing], reading)
             for command, link in changing:
                 if present := presents.get(link.target.ref.id):
-                    steps.append(plan.patched(command, link, present, now=now))
+                    unsure = self._unsure.get(link.target.ref, ())
+                    steps.append(plan.patched(command, link, present, unsure, now=now))
                 else:
                     gone = f"{link.target.ref} was deleted and is not made again"
                     passed.results.append(plan.settled(command, "skipped", gone, link.target.ref))

@@ -134,19 +134,19 @@ def patched(
 ) -> Step:
     """A record that exists: only what differs is sent, and a new link leaves its mark on the record.
 
-    asked: see `asked`. A record that bears our mark without a link was made just before the writer was killed; what it
+    asked: what we may have written without knowing it: of a linked record, by a call whose answer was lost; of one that
+    bears our mark without a link, by all that `asked` tells, for it was made just before the writer was killed. What it
     holds of that is our own writing, and nobody's change that a newer value could be in conflict with.
     """
+    ours = {
+        field: held
+        for field, held in present.values.items()
+        if any(field in fields and same(fields[field], held) for fields in asked)
+    }
     if link:
-        agreed = {**dict.fromkeys(link.target.contested, UNKNOWN), **link.target.known}
-    elif bears_mark(command, present):
-        agreed = {
-            field: held
-            for field, held in present.values.items()
-            if any(field in fields and same(fields[field], held) for fields in asked)
-        }
+        agreed = {**dict.fromkeys(link.target.contested, UNKNOWN), **link.target.known, **ours}
     else:
-        agreed = {}
+        agreed = ours if bears_mark(command, present) else {}
     wanted = news(command, link) if link else command.fields
     merged = merge(command, wanted, agreed, present, now=now)
     patch = dict(merged.patch)

@@ -14,7 +14,7 @@ from uuid import UUID
 from asyncpg import DeadlockDetectedError
 
 from syncline.config.model import PostgresSystem, SalesforceSystem
-from syncline.contracts.errors import Transient
+from syncline.contracts.errors import SessionExpired, Transient
 from syncline.contracts.ref import Fields, Object, Ref, Value
 from syncline.local.demo import both
 from syncline.local.demo.compare import Pairs
@@ -47,13 +47,14 @@ class Edit:
 @dataclass
 class Masters:
     """fields: Salesforce's field to the hub's, by Salesforce's object. typed: the last edit of each field on its own
-    side, with what was there at the start. edits: how many were made."""
+    side, with what was there at the start; ever: all of them. edits: how many were made."""
 
     story: Story
     client: Salesforce
     rng: random.Random
     fields: dict[Object, dict[str, str]] = field(default_factory=dict)
     typed: dict[Place, Edit] = field(default_factory=dict)
+    ever: defaultdict[Place, set[Value]] = field(default_factory=lambda: defaultdict(set))
     edits: int = 0
     rounds: int = 0
     words: Iterator[int] = field(default_factory=count)
@@ -146,7 +147,10 @@ class Masters:
             rows = [{"Id": ref.id, **row} for ref, row in given.items()]
             began = time.time()
             while rows:
-                outcomes = await self.client.update(kind.name, rows)
+                try:
+                    outcomes = await self.client.update(kind.name, rows)
+                except SessionExpired:  # a second time at once: a person logs in again
+                    continue
                 refused = [each for each in outcomes if not isinstance(each, Saved | Transient)]
                 assert not refused, refused
                 rows = [row for row, outcome in zip(rows, outcomes, strict=True) if not isinstance(outcome, Saved)]
@@ -242,6 +246,8 @@ class Masters:
     def _log(self, ref: Ref, values: Mapping[str, Value], began: float, ended: float) -> None:
         self.edits += len(values)
         self.typed |= {(ref, name): Edit(value, began, ended) for name, value in values.items()}
+        for name, value in values.items():
+            self.ever[ref, name].add(value)
 
 
 @asynccontextmanager

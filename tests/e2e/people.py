@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from syncline.config.model import SalesforceSystem
-from syncline.contracts.errors import Transient
+from syncline.contracts.errors import SessionExpired, Transient
 from syncline.contracts.ref import Fields, Object
 from syncline.local.demo import both
 from syncline.local.demo.data import Data, Sizes, make
@@ -115,7 +115,10 @@ class People:
 
     async def _update(self, rows: list[dict[str, Any]]) -> None:
         while rows:
-            outcomes = await self.client.update("Contact", rows)
+            try:
+                outcomes = await self.client.update("Contact", rows)
+            except SessionExpired:  # a second time at once: a person logs in again
+                continue
             refused = [each for each in outcomes if not isinstance(each, Saved | Transient)]
             assert not refused, refused
             rows = [row for row, outcome in zip(rows, outcomes, strict=True) if not isinstance(outcome, Saved)]

@@ -173,8 +173,11 @@ def fates(people: Masters, records: Records, pairs: Pairs, told: Told) -> tuple[
             here, other = people.typed.get((ref, ours)), people.typed.get((there, theirs))
             typed = [(shown(pairs, ours, each.value), each) for each in (here, other) if each]
             lost = [value for value, _ in typed if value != end and (ref, ours, value) not in told]
-            if end not in ([value for value, _ in typed] or [None]):
+            ever = [shown(pairs, ours, each) for place in ((ref, ours), (there, theirs)) for each in people.ever[place]]
+            if end not in (ever or [None]):
                 complaints[ref.id] = f"{ref}.{ours} ended as {end!r}, which nobody typed: {typed}"
+            elif lost and end not in [value for value, _ in typed]:
+                complaints[ref.id] = f"{ref}.{ours} ended as {end!r}, later edits are no conflicts: {typed}"
             elif here and other and unseen(here, other):
                 contested += typed[0][0] != typed[1][0]
                 if lost:

@@ -1,4 +1,4 @@
-"""The writer is killed between making a record and storing its link, and meanwhile people go on working."""
+"""The writer does not know what it wrote: it was killed before it stored the link, or got no answer."""
 
 from __future__ import annotations
 
@@ -65,6 +65,22 @@ def test_an_edit_of_both_is_a_conflict_all_the_same(policy: str, source: str, ta
     assert {conflict.incoming, conflict.present} == {"2", "3"}
     if policy != "latest":
         assert ends == {"2" if policy == source else "3"}
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_what_a_call_without_answer_wrote_is_no_conflict_with_the_next_edit(policy: str) -> None:
+    world = World(config(policy))
+    company = world.hub.create("Account", {"name": "Acme", "phone": "1"})
+    world.settle()
+    for phone in ("2", "3"):
+        world.hub.save("company", company, {"phone": phone})
+        flow(world, "hub")
+        world.sf.unanswered = phone == "2"
+        world.write(len(world.commands))
+    assert world.sf.records["Account", "Account0"].values["Phone"] == "3"
+    world.settle()
+    assert world.hub.records["company", company].values["phone"] == "3"
+    assert world.conflicts.rows == []
 
 
 @pytest.mark.parametrize("policy", POLICIES)

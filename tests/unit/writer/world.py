@@ -122,7 +122,7 @@ Place = tuple[str, str]
 
 class MemorySystem:
     """One system's records and its sink. `writes` counts rows that Syncline wrote; `meanwhile` are people who do
-    something after the sink has looked and before it writes."""
+    something after the sink has looked and before it writes; `unanswered` loses the answer of the next write."""
 
     def __init__(self, name: str, clock: Clock) -> None:
         self.name, self.clock, self.key = name, clock, KEY[name]
@@ -133,6 +133,7 @@ class MemorySystem:
         self.rows: Counter[str] = Counter()
         self.writes = 0
         self.meanwhile: list[Callable[[], None]] = []
+        self.unanswered = False
         self._serial = 0
 
     def names(self, kind: str) -> list[str]:
@@ -229,7 +230,11 @@ class MemorySystem:
     async def write(self, name: str, writes: Sequence[Write]) -> Sequence[Written]:
         if self.meanwhile:
             self.meanwhile.pop()()
-        return [self._write(name, write) for write in writes]
+        written = [self._write(name, write) for write in writes]
+        if self.unanswered:
+            self.unanswered = False
+            raise Transient("the connection broke")
+        return written
 
     async def delete(self, name: str, ids: Sequence[str]) -> Sequence[Written]:
         return [self._delete(name, id) for id in ids]
