@@ -18,6 +18,8 @@ class Progress:
     """By hop; counted when the broker has them."""
     restored: int = 0
     """Changelog records read back into the tables."""
+    missing: int = 0
+    """Changelog records that are still to be read back."""
     rebalances: int = 0
     recovering: bool = True
     """True from the loss of an assignment until the tables of the next one are restored."""
