@@ -161,6 +161,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
 
     async def _step(self) -> None:
         epoch = self._epoch
+        self._progress.looked_at = time.monotonic()
         if self._rewind_wanted:
             await self._rewind(epoch)
         # A copy: Faust changes its set while aiokafka reads it in the other thread.
@@ -314,6 +315,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         self._progress.recovering = True
         self._progress.rebalances += 1
         self._progress.assigned = frozenset()
+        self._progress.lag, self._progress.moved_at = {}, {}
         await super().on_partitions_revoked(revoked)
         self._epoch += 1
         self._serving = self._rewind_wanted = False
