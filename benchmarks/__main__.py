@@ -1,4 +1,4 @@
-"""`python -m benchmarks [poller|mapper|writer] [--json] [--records N]`."""
+"""`python -m benchmarks [poller|mapper|held|recovery|writer] [--json] [--records N]`."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ import structlog
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.held import held
 from benchmarks.mapper import mapper
 from benchmarks.poller import poller
+from benchmarks.recovery import recovery
 from benchmarks.stage import Bench, Row, opened
 from benchmarks.writer import writer
 from syncline.contracts.errors import SynclineError
@@ -37,7 +39,13 @@ class Stage(NamedTuple):
     records: int
 
 
-STAGES = {"poller": Stage(poller, 20_000), "mapper": Stage(mapper, 200_000), "writer": Stage(writer, 10_000)}
+STAGES = {
+    "poller": Stage(poller, 20_000),
+    "mapper": Stage(mapper, 200_000),
+    "held": Stage(held, 100_000),
+    "recovery": Stage(recovery, 200_000),
+    "writer": Stage(writer, 10_000),
+}
 
 
 async def measure(stages: Sequence[str], records: int | None, say: Say) -> dict[str, Found]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 import time
 from collections import Counter
@@ -34,11 +35,12 @@ PATIENCE = 60.0
 
 @dataclass(frozen=True)
 class Wave:
-    """One start of the service over `records` that waited for it."""
+    """One start of the service over `records` that waited for it. peak_mb: the most memory that it ever held."""
 
     name: str
     records: int
     seconds: float
+    peak_mb: int
 
     @property
     def rate(self) -> float:
@@ -165,11 +167,12 @@ class Bench:
         child = await self.system.start(service, log_format="json", log_level="info")
         try:
             ended = await self.reached(child, until)
+            peak = peak_mb(child)
         finally:
             await child.stop()
         found = await self.ends(until)
         require(found == until, f"{name}: the topics must hold {dict(until)}, they hold {found}")
-        return Wave(name, records, ended - logged(child, begins))
+        return Wave(name, records, ended - logged(child, begins), peak)
 
     async def reached(self, child: Child, until: Mapping[str, int]) -> float:
         """Seconds since 1970. Raises Fatal when the child ends, or when nothing moves any more."""
@@ -208,11 +211,34 @@ class Bench:
 
 def logged(child: Child, event: str) -> float:
     """When the child logged the event, in seconds since 1970."""
+    if found := _line(child, event):
+        return datetime.fromisoformat(found["timestamp"]).timestamp()
+    raise child.fault(f"did not log {event!r}, from which it is timed")
+
+
+async def field_of(child: Child, event: str, *names: str) -> list[Any]:
+    """What the child says with the event, once it does."""
+    began = time.monotonic()
+    while (found := _line(child, event)) is None:
+        if not child.alive or time.monotonic() - began > 5 * PATIENCE:
+            raise child.fault(f"did not log {event!r}")
+        await asyncio.sleep(LOOK)
+    return [found[name] for name in names]
+
+
+def _line(child: Child, event: str) -> dict[str, Any] | None:
     for line in child.log_since_start().splitlines():
         if f'"event": "{event}"' in line:
-            at: str = json.loads(line)["timestamp"]
-            return datetime.fromisoformat(at).timestamp()
-    raise child.fault(f"did not log {event!r}, from which it is timed")
+            found: dict[str, Any] = json.loads(line)
+            return found
+    return None
+
+
+def peak_mb(child: Child) -> int:
+    """0 where the system does not tell."""
+    status = Path(f"/proc/{child.pid}/status")
+    found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.exists() else None
+    return int(found[1]) // 1024 if found else 0
 
 
 @asynccontextmanager

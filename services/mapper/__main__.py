@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import random
 import sys
+import time
+
+import structlog
 
 from services.mapper.engine import Hop
+from services.mapper.engine.progress import Progress
 from services.mapper.engine.settings import EngineSettings
 from services.mapper.engine.worker import Engine
 from services.mapper.join import HELD, SYNCED_TABLE, Join
@@ -20,6 +24,13 @@ from syncline.runtime.admin import check_topics
 from syncline.runtime.health import Health, serve
 from syncline.runtime.waiting import patiently, pause
 from syncline.systems.service import run_service
+
+log = structlog.get_logger()
+
+LOOK = 1.0
+"""Seconds between two looks at the engine's progress."""
+STUCK = 30.0
+"""Seconds without a record of a partition that has some; from then on the health endpoint's patience runs."""
 
 
 async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
@@ -49,7 +60,7 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
         await patiently(
             lambda: check_topics(settings.kafka, expected, partitions=settings.partitions), "Kafka", stop=stop, rng=rng
         )
-        watching = asyncio.create_task(watch(engine, health, stop))
+        watching = asyncio.create_task(watch(engine.progress, health, stop))
         try:
             await engine.run(stop)
         finally:
@@ -57,17 +68,19 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
             await watching
 
 
-async def watch(engine: Engine, health: Health, stop: asyncio.Event) -> None:
-    """Ready once the tables are whole; alive while something moves, or nothing waits to."""
-    moved = None
+async def watch(progress: Progress, health: Health, stop: asyncio.Event) -> None:
+    """Ready once the tables are whole. Alive while records are asked for and no partition with records stands still."""
+    looked: tuple[float, int] | None = None
     while not stop.is_set():
-        progress = engine.progress
         health.set_ready(bool(progress.assigned) and not progress.recovering)
-        now = (progress.records.total(), progress.restored, progress.rebalances)
-        if now != moved or not any(progress.lag.values()):
+        now = (progress.looked_at, progress.rebalances)
+        stuck = progress.stuck(time.monotonic(), STUCK)
+        if not stuck and now != looked:
             health.beat()
-        moved = now
-        await pause(1.0, stop)
+        if not health.live:
+            log.warning("no progress", stuck=[f"{topic}-{number}" for topic, number in stuck])
+        looked = now
+        await pause(LOOK, stop)
 
 
 if __name__ == "__main__":

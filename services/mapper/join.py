@@ -140,15 +140,16 @@ class Step:
         first, released = wait.held, list[tuple[str, bytes]]()
         if view.get(HELD, first) is None:
             return  # nobody waits
-        for key, row in list(view.scan(HELD, first)):
+        for key, row in view.scan(HELD, first):
             view.delete(HELD, key)
             if key != first:
-                head, _, mapped = row.partition(b"\n")
-                released.append((_head(head)["version"], mapped))
-        released.sort(key=lambda each: each[0])
-        for _, mapped in released:
-            self._go_on(Mapped.decode(mapped), target, cause)
+                released.append((_head(row)["version"], row))
         self._counts["released"] += len(released)
+        released.sort(key=lambda each: each[0])
+        released.reverse()
+        while released:  # each row goes as its command comes, for there may be hundreds of megabytes of them
+            _, row = released.pop()
+            self._go_on(Mapped.decode(row.partition(b"\n")[2]), target, cause)
 
 
 def _head(row: bytes) -> dict[str, Any]:

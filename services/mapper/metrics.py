@@ -24,6 +24,10 @@ class MapperMetrics(Collector):
         for hop, count in progress.records.items():
             done.add_metric([hop], count)
         yield done
+        batches = CounterMetricFamily("syncline_mapper_batches", "Batches of one topic's partition", labels=["hop"])
+        for hop, count in progress.batches.items():
+            batches.add_metric([hop], count)
+        yield batches
         became = CounterMetricFamily("syncline_mapper_decisions", "What became of records", labels=["hop", "decision"])
         for hop, counts in (("records", self._records.counts), ("join", self._join.counts)):
             for decision, count in counts.items():
@@ -34,5 +38,6 @@ class MapperMetrics(Collector):
             lag.add_metric([topic, str(partition)], behind)
         yield lag
         yield CounterMetricFamily("syncline_mapper_restored", "Changelog records read back", value=progress.restored)
+        yield GaugeMetricFamily("syncline_mapper_missing", "Changelog records yet to be read", value=progress.missing)
         yield CounterMetricFamily("syncline_mapper_rebalances", "Assignments", value=progress.rebalances)
         yield GaugeMetricFamily("syncline_mapper_recovering", "1 until the tables are whole", value=progress.recovering)

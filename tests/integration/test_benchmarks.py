@@ -41,13 +41,22 @@ async def test_each_stage_is_given_as_a_ratio_to_the_bare_loop(kafka_address: st
     out, said = await process.communicate()
     assert process.returncode == 0, said.decode()
     stages: dict[str, dict[str, Any]] = json.loads(out)
-    mapper = stages.pop("mapper")
+    mapper, held, recovery = (stages.pop(name) for name in ("mapper", "held", "recovery"))
     assert {name: _records(found["waves"]) for name, found in stages.items()} == WAVES
     for found in stages.values():
         rate, bare = found["records_per_second"], found["bare_records_per_second"]
         assert found["records"] == RECORDS
         assert rate == pytest.approx(RECORDS / found["seconds"], rel=0.01)
         assert found["ratio"] == pytest.approx(rate / bare, rel=0.05)  # it is rounded to four places
+    assert {name: (held[name]["children"], held[name]["parents"]) for name in ("many", "siblings", "spread")} == {
+        "many": (RECORDS, RECORDS // 10),
+        "siblings": (RECORDS // 5, 1),
+        "spread": (RECORDS // 5, RECORDS // 5),
+    }
+    assert recovery["entries"] == RECORDS
+    assert recovery["ratio"] == pytest.approx(
+        recovery["entries_per_second"] / recovery["bare_entries_per_second"], rel=0.1, abs=0.002
+    )
     assert mapper["records"] == RECORDS
     rates = mapper["records_per_second"]
     for peer in PEERS:

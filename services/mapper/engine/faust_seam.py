@@ -38,6 +38,9 @@ VERSIONS = {"faust-streaming": "0.15.3", "mode-streaming": "0.7.1", "aiokafka": 
 POLL = 0.2
 """Seconds that one fetch waits for records, and so at most what it adds to a rebalance."""
 
+TELL = 5.0
+"""Seconds between two words about a recovery that goes on."""
+
 Records = Mapping[TP, list[ConsumerRecord]]
 Owned = Callable[[], Awaitable[bool]]
 
@@ -133,6 +136,8 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         self._parked = asyncio.Event()
         self._parked.set()
         self._restored_at = time.monotonic()
+        self._assigned_at = self._told_at = time.monotonic()
+        self._restored_before = 0
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, thread_loop=type(self.loop)(), beacon=self.beacon)
@@ -156,6 +161,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
 
     async def _step(self) -> None:
         epoch = self._epoch
+        self._progress.looked_at = time.monotonic()
         if self._rewind_wanted:
             await self._rewind(epoch)
         # A copy: Faust changes its set while aiokafka reads it in the other thread.
@@ -196,8 +202,13 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         self._progress.assigned = frozenset((tp.topic, tp.partition) for tp in inputs)
         self._progress.moved_at = {(tp.topic, tp.partition): now for tp in inputs}
         self._progress.lag = {}
-        self._progress.recovering = False
-        log.info("serving", partitions=sorted(f"{tp.topic}-{tp.partition}" for tp in inputs))
+        self._progress.recovering, self._progress.missing = False, 0
+        log.info(
+            "serving",
+            partitions=sorted(f"{tp.topic}-{tp.partition}" for tp in inputs),
+            restored=self._restored(),
+            seconds=round(now - self._assigned_at, 3),
+        )
 
     def _check_copartitioning(self, assigned: set[TP]) -> None:
         """Faust's assignor puts together what has the same partition count *and* the same subscribers, no more."""
@@ -263,11 +274,18 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
                     recovery.active_offsets[tp] = recovery.active_highwaters[tp]
         except IllegalStateError:
             return  # assigned no longer
+        self._progress.missing = sum(max(0, left) for left in recovery.active_remaining().values())
+        if time.monotonic() - self._told_at > TELL:
+            self._told_at = time.monotonic()
+            log.info("restoring", records=self._restored(), missing=self._progress.missing)
         if not recovery.need_recovery():
             recovery.signal_recovery_end.set()
         elif time.monotonic() - self._restored_at > self._settings.recovery_timeout:
             missing = {f"{tp.topic}-{tp.partition}": n for tp, n in recovery.active_remaining().items() if n > 0}
             raise Transient(f"recovery is stuck: changelogs lack records that their ends promise: {missing}")
+
+    def _restored(self) -> int:
+        return self._progress.restored - self._restored_before
 
     # -- acknowledging -------------------------------------------------------------------------------------------
 
@@ -297,6 +315,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         self._progress.recovering = True
         self._progress.rebalances += 1
         self._progress.assigned = frozenset()
+        self._progress.lag, self._progress.moved_at = {}, {}
         await super().on_partitions_revoked(revoked)
         self._epoch += 1
         self._serving = self._rewind_wanted = False
@@ -310,7 +329,8 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         await self._parked.wait()
         # Left over from the last recovery, it would end the next one before it began.
         self.app.tables.recovery.signal_recovery_end.clear()
-        self._restored_at = time.monotonic()
+        self._assigned_at = self._restored_at = self._told_at = time.monotonic()
+        self._restored_before = self._progress.restored
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def perform_seek(self) -> None:

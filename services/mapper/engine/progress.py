@@ -18,6 +18,8 @@ class Progress:
     """By hop; counted when the broker has them."""
     restored: int = 0
     """Changelog records read back into the tables."""
+    missing: int = 0
+    """Changelog records that are still to be read back."""
     rebalances: int = 0
     recovering: bool = True
     """True from the loss of an assignment until the tables of the next one are restored."""
@@ -27,3 +29,11 @@ class Progress:
     """Records behind the end of each assigned partition, as of its last fetch."""
     moved_at: dict[tuple[str, int], float] = field(default_factory=dict)
     """Monotonic seconds when a batch of the partition was last done, or when the partition was assigned."""
+    looked_at: float = 0.0
+    """Monotonic seconds when records were last asked for, whether there were any or not."""
+
+    def stuck(self, now: float, patience: float) -> list[tuple[str, int]]:
+        """Partitions that are behind and have not moved for so many seconds, however busy the others are."""
+        return sorted(
+            place for place, behind in self.lag.items() if behind and now - self.moved_at.get(place, now) > patience
+        )
