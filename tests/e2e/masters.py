@@ -87,8 +87,8 @@ class Masters:
             await self._create_in_the_hub(f"twin{self.rounds}")
         await self._create_in_salesforce(f"sf{self.rounds}")
         await self._create_in_the_hub(f"hub{self.rounds}")
-        await self._edit_salesforce(await self._values(ours))
-        await self._edit_the_hub(await self._values(theirs))
+        await self._edit_salesforce(await self._values(ours, pairs))
+        await self._edit_the_hub(await self._values(theirs, pairs))
 
     def _editable(self, kind: Object) -> Iterable[str]:
         if kind in self.fields:
@@ -102,23 +102,36 @@ class Masters:
 
     def _counterpart(self, place: Place, pairs: Pairs) -> Place | None:
         ref, name = place
-        there = pairs.get((ref, COMPANY if ref.kind == ACCOUNT else CUSTOMER))
-        return (there, self.fields[ref.kind][name]) if there else None
+        for ours, theirs in ((ACCOUNT, COMPANY), (CONTACT, CUSTOMER)):
+            called = self.fields[ours]
+            if ref.kind == ours and (there := pairs.get((ref, theirs))):
+                return there, called[name]
+            if ref.kind == theirs and (there := pairs.get((ref, ours))):
+                return there, next(each for each, other in called.items() if other == name)
+        return None
 
-    async def _values(self, places: Sequence[Place]) -> dict[Ref, Fields]:
+    async def _values(self, places: Sequence[Place], pairs: Pairs) -> dict[Ref, Fields]:
         agreed = await self._agreed({place for place in places if place[1] in CLEARED})
         found: dict[Ref, Fields] = defaultdict(dict)
         for ref, name in places:
             if name in ("AccountId", "ParentId", "company_id", "parent_id"):
-                parents = self.ids[ACCOUNT if ref.system == ACCOUNT.system else COMPANY]
-                parent = self.rng.choice(parents)
-                if parent != ref.id:
+                parent = self.rng.choice(self.ids[ACCOUNT if ref.system == ACCOUNT.system else COMPANY])
+                if parent not in {ref.id, *self._been(ref, name, pairs)}:
                     found[ref][name] = parent
             elif (ref, name) in agreed and self.rng.random() < 0.5:
                 found[ref][name] = None
             else:
                 found[ref][name] = f"{next(self.words)}-{self.rng.getrandbits(16):04x}"
         return found
+
+    def _been(self, ref: Ref, name: str, pairs: Pairs) -> set[Value]:
+        """Parents that the record has had on either side: who picks the present one again has not moved it."""
+        been = set(self.ever[ref, name])
+        if there := self._counterpart((ref, name), pairs):
+            ours, theirs = (ACCOUNT, COMPANY) if ref.system == ACCOUNT.system else (COMPANY, ACCOUNT)
+            found = (pairs.get((Ref(*theirs, str(value)), Object(*ours))) for value in self.ever[there])
+            been |= {each.id for each in found if each}
+        return been
 
     async def _agreed(self, places: set[Place]) -> set[Place]:
         """Those that hold what both sides are known to hold. Who fills a field and empties it again before anybody has
