@@ -29,9 +29,12 @@ PEERS = ("quix", "kafka_streams", "stock_faust", "raw_aiokafka")
 
 @dataclass
 class Rates:
-    """Records/s of each program; those that cannot run here are missing, with the reason."""
+    """Records/s. `ours` are several runs, one before each peer and one after the last; `missing` cannot run here."""
 
+    ours: list[float] = field(default_factory=list)
     found: dict[str, float] = field(default_factory=dict)
+    beside: dict[str, float] = field(default_factory=dict)
+    """Ours just before and just after the peer: the machine may be busier at one time than at another."""
     missing: dict[str, str] = field(default_factory=dict)
 
 
@@ -44,30 +47,43 @@ async def compare(bench: Bench, records: int, say: Say) -> Rates:
     await bench.publish(inputs)
     del inputs
     rates = Rates()
-    for name in (OURS, *PEERS):
-        folder = make_dir(bench.system.folder / name)
+    mine = [sys.executable, "-m", f"benchmarks.peers.{OURS}"]
+    rates.ours.append(await _rate(bench, OURS, 0, mine, expected, say))
+    for turn, peer in enumerate(PEERS, start=1):
         try:
-            argv = await _command(name, folder, say)
+            argv = await _command(peer, make_dir(bench.system.folder / peer), say)
         except Fatal as error:
-            rates.missing[name] = str(error)
+            rates.missing[peer] = str(error)
             continue
-        say(f"  {name}")
-        output = await _topics(bench, name)
-        child = Child(name, [*argv, bench.kafka, source, output, str(folder / "state")], folder, cwd=ROOT)
-        await child.start()
-        try:
-            ended = await bench.reached(child, {output: expected.total()})
-        finally:
-            await child.stop()
-        begun = logged(child, "serving")
-        found = Counter[bytes]()
-        async for record in bench.stream(output):
-            found[digest(record.key, record.value)] += 1
-        require(found == expected, f"{name}: {(expected - found).total()} of {expected.total()} commands differ")
-        rates.found[name] = records / (ended - begun)
-        await bench.delete(f"{bench.system.names.prefix}.{name}")
-        shutil.rmtree(folder / "state", ignore_errors=True)
+        rates.found[peer] = await _rate(bench, peer, turn, argv, expected, say)
+        rates.ours.append(await _rate(bench, OURS, turn, mine, expected, say))
+        rates.beside[peer] = sum(rates.ours[-2:]) / 2
     return rates
+
+
+async def _rate(bench: Bench, name: str, turn: int, argv: list[str], expected: Counter[bytes], say: Say) -> float:
+    """Records/s of one run of a program."""
+    say(f"  {name}")
+    prefix = bench.system.names.prefix
+    folder = make_dir(bench.system.folder / f"{name}-{turn}")
+    names = Names(f"{prefix}.{name}{turn}")
+    output = names.commands("hub")
+    # Ours names its own topics; the others' frameworks make their changelogs themselves.
+    await _create(bench, topics(names, [], ["hub"]) if name == OURS else [Topic(output)])
+    child = Child(name, [*argv, bench.kafka, f"{prefix}.join", output, str(folder / "state")], folder, cwd=ROOT)
+    await child.start()
+    try:
+        ended = await bench.reached(child, {output: expected.total()})
+    finally:
+        await child.stop()
+    found = Counter[bytes]()
+    async for record in bench.stream(output):
+        found[digest(record.key, record.value)] += 1
+    require(found == expected, f"{name}: {(expected - found).total()} of {expected.total()} commands differ")
+    await bench.delete(names.prefix)
+    shutil.rmtree(folder / "state", ignore_errors=True)
+    records = sum((await bench.ends([f"{prefix}.join"])).values())
+    return records / (ended - logged(child, "serving"))
 
 
 def load(bench: Bench, records: int) -> tuple[list[Message], Counter[bytes]]:
@@ -103,14 +119,6 @@ async def _command(name: str, folder: Path, say: Say) -> list[str]:
         return await java(ROOT / "benchmarks" / "peers" / "StreamsJoin.java", folder, say)
     python = str(await quix_python(say)) if name == "quix" else sys.executable
     return [python, "-m", f"benchmarks.peers.{name}"]
-
-
-async def _topics(bench: Bench, name: str) -> str:
-    """Ours names its own; the others' frameworks make their changelogs themselves."""
-    names = Names(f"{bench.system.names.prefix}.{name}")
-    output = names.commands("hub")
-    await _create(bench, topics(names, [], ["hub"]) if name == OURS else [Topic(output)])
-    return output
 
 
 async def _create(bench: Bench, wanted: list[Topic]) -> None:

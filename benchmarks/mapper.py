@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 from benchmarks.hops import Hops
-from benchmarks.join import OURS, PEERS, Rates, compare
+from benchmarks.join import PEERS, Rates, compare
 from benchmarks.stage import Bench, Row, Wave, require
 from benchmarks.workload import ACCOUNT, CONTACT, changes, edited, org, results
 from services.mapper.join import HELD
@@ -29,21 +30,25 @@ class Comparison:
 
     @property
     def rates(self) -> dict[str, float]:
-        return {"join": self.join.found[OURS], "whole": self.records / sum(wave.seconds for wave in self.whole)}
+        return {"join": median(self.join.ours), "whole": self.records / sum(wave.seconds for wave in self.whole)}
+
+    def ratios(self, peer: str) -> dict[str, float]:
+        """The join by the runs next to the peer's."""
+        theirs = self.join.found[peer]
+        return {
+            "join": round(self.join.beside[peer] / theirs, 3),
+            "whole": round(self.rates["whole"] / theirs, 3),
+        }
 
     def document(self) -> dict[str, Any]:
         """A peer does the join only: `whole` is how both hops compare with a peer that does one."""
-        ratios = {
-            peer: {name: round(rate / theirs, 3) for name, rate in self.rates.items()}
-            if (theirs := self.join.found.get(peer))
-            else None
-            for peer in PEERS
-        }
+        ratios = {peer: self.ratios(peer) if peer in self.join.found else None for peer in PEERS}
         rates = {**self.rates, **{peer: self.join.found.get(peer) for peer in PEERS}}
         return {
             **ratios,
             "records": self.records,
             "records_per_second": {name: rate and round(rate) for name, rate in rates.items()},
+            "beside_peers": {peer: round(rate) for peer, rate in self.join.beside.items()},
             "waves": {wave.name: round(wave.rate) for wave in self.whole},
             "missing": self.join.missing,
         }
@@ -53,7 +58,7 @@ class Comparison:
             yield Row(f"mapper, {name}", f"{self.records:,}", f"{rate:,.0f}")
             for peer in PEERS:
                 if theirs := self.join.found.get(peer):
-                    yield Row(f"  {peer}", "", f"{theirs:,.0f}", f"{rate / theirs:.2f}")
+                    yield Row(f"  {peer}", "", f"{theirs:,.0f}", f"{self.ratios(peer)[name]:.2f}")
                 else:
                     yield Row(f"  {peer}", "", self.join.missing[peer])
 
