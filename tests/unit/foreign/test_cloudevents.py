@@ -153,6 +153,7 @@ def test_a_tombstone_says_nothing() -> None:
             Message(None, b"{}", [("content-type", b"application/cloudevents+avro")]),
             r"\+avro cannot be read",
         ),
+        (Message(None, b"{}", [("Content-Type", b"application/cloudevents+avro")]), r"\+avro cannot be read"),
         (Message(None, b"[]", [("content-type", b"application/cloudevents-batch+json")]), "batch.json cannot be read"),
         (Message(None, b"{}", [("ce_specversion", b"\xff")]), "is not UTF-8 text"),
         (Message(None, b"{", binary().headers), "data is not JSON"),

@@ -221,6 +221,7 @@ def test_a_decimal_without_places_stays_a_whole_number() -> None:
         ("org.apache.kafka.connect.data.Decimal", "MDk=", None),
         ("org.apache.kafka.connect.data.Decimal", "not base64", {"scale": "2"}),
         ("org.apache.kafka.connect.data.Decimal", "MDk=", {"scale": "99999999999"}),
+        ("org.apache.kafka.connect.data.Decimal", base64.b64encode(b"\x7f" * 500_000).decode(), {"scale": "0"}),
         ("io.debezium.data.geometry.Point", {"x": 1, "y": 2}, None),
     ],
 )
