@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test unit soak check format bench lock clean
+.PHONY: help install demo up test unit soak check format docs bench lock clean
 
 help:  ## show this
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ check: install  ## lint, format, types, import rules
 format: install  ## put the code into form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: install  ## write docs/contracts.md from the contracts
+	$(BIN)/python -m syncline.contracts.pages > docs/contracts.md
 
 bench: install  ## records a second, as ratios to the mapper's peers and to a bare loop
 	$(BIN)/python -m benchmarks

@@ -9,6 +9,7 @@ import time
 
 import structlog
 
+from services.mapper.doors import Doors, serve_doors
 from services.mapper.engine import Hop
 from services.mapper.engine.progress import Progress
 from services.mapper.engine.settings import EngineSettings
@@ -22,7 +23,7 @@ from syncline.config.settings import Settings
 from syncline.contracts.topics import topics
 from syncline.runtime.admin import check_topics
 from syncline.runtime.health import Health, serve
-from syncline.runtime.waiting import patiently, pause
+from syncline.runtime.waiting import patiently, pause, together
 from syncline.systems.service import run_service
 
 log = structlog.get_logger()
@@ -35,7 +36,9 @@ STUCK = 30.0
 
 async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
     names = settings.names
+    expected = topics(names, config.sources, config.targets)
     records, join = Records(config, names), Join(names)
+    doors = Doors(config.doors, names, own={topic.name for topic in expected})
     sources = tuple(names.changes(kind) for kind in config.sources)
     engine = Engine(
         EngineSettings(
@@ -53,8 +56,7 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
     )
     tune()
     health = Health()
-    health.registry.register(MapperMetrics(engine.progress, records, join))
-    expected = topics(names, config.sources, config.targets)
+    health.registry.register(MapperMetrics(engine.progress, records, join, doors))
     rng = random.SystemRandom()
     async with serve(health, settings.metrics_host, settings.metrics_port):
         await patiently(
@@ -62,7 +64,7 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
         )
         watching = asyncio.create_task(watch(engine.progress, health, stop))
         try:
-            await engine.run(stop)
+            await together(engine.run(stop), serve_doors(doors, settings, stop, rng))
         finally:
             stop.set()
             await watching

@@ -7,16 +7,18 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from services.mapper.doors import Doors
 from services.mapper.engine.progress import Progress
 from services.mapper.join import Join
 from services.mapper.records import Records
 
 
 class MapperMetrics(Collector):
-    def __init__(self, progress: Progress, records: Records, join: Join) -> None:
+    def __init__(self, progress: Progress, records: Records, join: Join, doors: Doors) -> None:
         self._progress = progress
         self._records = records
         self._join = join
+        self._doors = doors
 
     def collect(self) -> Iterator[Metric]:
         progress = self._progress
@@ -29,7 +31,8 @@ class MapperMetrics(Collector):
             batches.add_metric([hop], count)
         yield batches
         became = CounterMetricFamily("syncline_mapper_decisions", "What became of records", labels=["hop", "decision"])
-        for hop, counts in (("records", self._records.counts), ("join", self._join.counts)):
+        deciding = (("doors", self._doors.counts), ("records", self._records.counts), ("join", self._join.counts))
+        for hop, counts in deciding:
             for decision, count in counts.items():
                 became.add_metric([hop, decision], count)
         yield became

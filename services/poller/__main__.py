@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import sys
-from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any
@@ -22,7 +21,7 @@ from syncline.runtime.admin import check_topics
 from syncline.runtime.consume import consume
 from syncline.runtime.health import Health, serve
 from syncline.runtime.kafka import Publisher, publisher
-from syncline.runtime.waiting import patiently
+from syncline.runtime.waiting import patiently, together
 from syncline.state.cursors import Cursors
 from syncline.state.database import check_migrated, connect
 from syncline.state.leases import Leases
@@ -37,7 +36,7 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
     rng = random.SystemRandom()
     health, names = Health(), settings.names
     metrics = Metrics(health.registry)
-    topics = [names.requests, names.dead_letters, *map(names.changes, config.sources)]
+    topics = [names.requests, names.dead_letters, *map(names.changes, config.polled)]
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(serve(health, settings.metrics_host, settings.metrics_port))
 
@@ -53,7 +52,7 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
         await patiently(lambda: check_migrated(state), "PostgreSQL", stop=stop, rng=rng)
         publishing = await patiently(open_kafka, "Kafka", stop=stop, rng=rng)
         opening = Opening(config, stack, metrics, stop, rng)
-        for system in sorted({kind.system for kind in config.sources}):
+        for system in sorted({kind.system for kind in config.polled}):
             await opening.open(system)
         sources = opening.sources
         loop = Loop(sources, Cursors(state), publishing, names, metrics, now=lambda: datetime.now(UTC), rng=rng)
@@ -67,7 +66,7 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
             Rota(leases, list(sources), loop.read, beat=beat).run(stop),
             consume(
                 [names.requests],
-                Requests(sources, publishing, names, metrics).handle,
+                Requests(sources, publishing, names, metrics, streams=set(config.sources) - set(config.polled)).handle,
                 address=settings.kafka,
                 group=f"{settings.prefix}-poller",
                 client_id=settings.instance,
@@ -80,16 +79,6 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
             ),
             *(work() for work in opening.beside),
         )
-
-
-async def together(*works: Coroutine[Any, Any, None]) -> None:
-    """Run all until they return; the first error ends the others and is raised."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            for work in works:
-                group.create_task(work)
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from None
 
 
 if __name__ == "__main__":

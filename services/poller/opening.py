@@ -43,10 +43,10 @@ class Opening:
 
     async def open(self, name: str) -> None:
         system = self._config.systems[name]
-        kinds = [kind for kind in self._config.sources if kind.system == name]
+        kinds = [kind for kind in self._config.polled if kind.system == name]
         if isinstance(system, PostgresSystem):
             await self._open_postgres(name, system, kinds)
-        else:
+        elif isinstance(system, SalesforceSystem):
             await self._open_salesforce(name, system, kinds)
 
     async def _open_postgres(self, name: str, system: PostgresSystem, kinds: list[Object]) -> None:

@@ -6,7 +6,7 @@ Needs no lease: what is read here is final for its version, so it cannot overtak
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import structlog
 
@@ -24,15 +24,31 @@ from syncline.runtime.kafka import Message
 
 log = structlog.get_logger()
 
+SENT_ONLY = RecordRejected(
+    "the record is needed whole, and its system only sends changes: it cannot be asked for it",
+    code="CANNOT_BE_READ",
+    remedy="Let the system send the whole record again (Debezium: an incremental snapshot of its table).",
+)
+
 
 class Requests:
     """`handle` is what `consume` calls with each pass."""
 
-    def __init__(self, sources: Mapping[Object, Source], publisher: Publishes, names: Names, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        sources: Mapping[Object, Source],
+        publisher: Publishes,
+        names: Names,
+        metrics: Metrics,
+        *,
+        streams: Collection[Object] = (),
+    ) -> None:
+        """streams: sources that send their changes by themselves and cannot be asked."""
         self._sources = sources
         self._publisher = publisher
         self._names = names
         self._metrics = metrics
+        self._streams = streams
 
     async def handle(self, records: Sequence[Record]) -> None:
         """Each object's records are read in one call, each record once. Raises Transient: run the pass again."""
@@ -41,6 +57,9 @@ class Requests:
         for record in records:
             try:
                 ref = Request.decode(record.value).ref
+                if ref.kind in self._streams:
+                    letters.append(self._letter(SENT_ONLY, record, ref))
+                    continue
                 if ref.kind not in self._sources:
                     raise Malformed(f"no pipeline reads {ref.kind}", fields=("ref",))
                 wanted.setdefault(ref.kind, {}).setdefault(ref.id, record)

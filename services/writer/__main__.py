@@ -16,7 +16,7 @@ from services.writer.sinks import Sink
 from services.writer.sinks.postgres import postgres_sink
 from services.writer.sinks.salesforce import salesforce_sink
 from syncline.config.checks import check, refuse
-from syncline.config.model import Config, PostgresSystem
+from syncline.config.model import Config, PostgresSystem, SalesforceSystem
 from syncline.config.settings import Settings
 from syncline.contracts.topics import Topic
 from syncline.runtime.admin import check_topics
@@ -94,6 +94,7 @@ async def open_sink(config: Config, name: str, stack: AsyncExitStack, rng: rando
     system = config.systems[name]
     if isinstance(system, PostgresSystem):
         return await stack.enter_async_context(postgres_sink(system))
+    assert isinstance(system, SalesforceSystem), "a stream is no target, as the configuration knows"
     client = await stack.enter_async_context(open_salesforce(system, rng=rng))
     objects = {pipeline.to.name for pipeline in config.pipelines.values() if pipeline.to.system == name}
     return await salesforce_sink(client, sorted(objects))

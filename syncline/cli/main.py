@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.live import Live
 
 from syncline.cli.conflicts import conflicts_commands
+from syncline.cli.contract import contract_commands
 from syncline.cli.deletions import deletions_commands
 from syncline.cli.explain import explain_command
 from syncline.cli.held import held_commands
@@ -135,7 +136,7 @@ def check(as_json: bool) -> None:
     sys.exit(0 if run(go()) else 1)
 
 
-for command in (explain_command, held_commands, conflicts_commands, deletions_commands):
+for command in (explain_command, held_commands, conflicts_commands, deletions_commands, contract_commands):
     cli.add_command(command)
 
 

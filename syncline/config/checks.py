@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from syncline.config.model import Config, Pipeline, SalesforceSystem
+from syncline.config.model import Config, Pipeline, SalesforceSystem, StreamSystem
 from syncline.contracts.catalog import Catalog
 from syncline.contracts.errors import Fatal
 from syncline.contracts.ref import Object
@@ -56,7 +56,7 @@ def check(config: Config, catalogs: Mapping[Object, Catalog]) -> list[Finding]:
 def _pipeline(config: Config, name: str, catalogs: Mapping[Object, Catalog]) -> Iterator[Finding]:
     place, pipeline = f"pipelines.{name}", config.pipelines[name]
     for side, kind in (("from", pipeline.from_), ("to", pipeline.to)):
-        if kind not in catalogs:
+        if kind not in catalogs and not isinstance(config.systems[kind.system], StreamSystem):
             yield Finding(f"{place}.{side}", f"{kind.system} shows no object {kind.name}", ACCESS)
     source, target = catalogs.get(pipeline.from_), catalogs.get(pipeline.to)
     if source is not None:

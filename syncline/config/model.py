@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from syncline.contracts.change import Op
+from syncline.contracts.foreign.door import Door, Format
 from syncline.contracts.ref import Object, Value
 from syncline.contracts.transforms import Transform
 
@@ -149,7 +151,38 @@ class PostgresSystem(Strict):
     objects: dict[str, HubObject]
 
 
-System = Annotated[SalesforceSystem | PostgresSystem, Field(discriminator="kind")]
+def _names(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+class StreamObject(Strict):
+    """A topic that another system fills, of any partition count, with the changes of one object's records."""
+
+    topic: str
+    format: Format
+    key: Annotated[tuple[str, ...], BeforeValidator(_names)] = ()
+    """Fields that hold the record's id; else the event's subject does, or Debezium's message key."""
+    ops: dict[str, Op] = {}
+    """The producer's own CloudEvents types, whose data is the record itself, and what each does to it."""
+    counterpart: dict[str, str] = {}
+    """System to the field that holds the id of this record's counterpart there."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> StreamObject:
+        if self.ops and self.format != "cloudevents":
+            _refuse([(("ops",), "belongs to cloudevents; Debezium says itself what happened")])
+        return self
+
+
+class StreamSystem(Strict):
+    """A system that sends its changes by itself; it is neither asked nor written to."""
+
+    kind: Literal["stream"]
+    instance: str = "default"
+    objects: dict[str, StreamObject]
+
+
+System = Annotated[SalesforceSystem | PostgresSystem | StreamSystem, Field(discriminator="kind")]
 
 
 class Mapping(Strict):
@@ -263,11 +296,25 @@ class Config(Strict):
     @model_validator(mode="after")
     def _names_exist(self) -> Config:
         _refuse(
-            (("pipelines", name, *place), what)
-            for name, pipeline in self.pipelines.items()
-            for place, what in self._faults(pipeline)
+            [
+                *self._shared_topics(),
+                *(
+                    (("pipelines", name, *place), what)
+                    for name, pipeline in self.pipelines.items()
+                    for place, what in self._faults(pipeline)
+                ),
+            ]
         )
         return self
+
+    def _shared_topics(self) -> Iterator[Fault]:
+        """An event does not say which of two objects it means."""
+        seen: dict[str, str] = {}
+        for system, described in self.systems.items():
+            for name, each in described.objects.items() if isinstance(described, StreamSystem) else ():
+                if each.topic in seen:
+                    yield ("systems", system, "objects", name, "topic"), f"{seen[each.topic]} has this topic already"
+                seen[each.topic] = f"{system}.{name}"
 
     def _faults(self, pipeline: Pipeline) -> Iterator[Fault]:
         sides = (("from", pipeline.from_), ("to", pipeline.to))
@@ -275,8 +322,10 @@ class Config(Strict):
             system = self.systems.get(kind.system)
             if system is None:
                 yield (side,), f"there is no system {kind.system!r}"
-            elif isinstance(system, PostgresSystem) and kind.name not in system.objects:
+            elif not isinstance(system, SalesforceSystem) and kind.name not in system.objects:
                 yield (side,), f"systems.{kind.system} has no object {kind.name!r}"
+            elif isinstance(system, StreamSystem) and side == "to":
+                yield (side,), f"{kind.system} is a stream, which is only read"
         if pipeline.from_.system == pipeline.to.system:
             yield ("to",), "source and target are the same system"
         for place, other in pipeline.others:
@@ -314,6 +363,29 @@ class Config(Strict):
     @property
     def sources(self) -> list[Object]:
         return sorted({pipeline.from_ for pipeline in self.pipelines.values()})
+
+    @property
+    def polled(self) -> list[Object]:
+        """The sources that are asked for their changes; the others send theirs."""
+        return [kind for kind in self.sources if not isinstance(self.systems[kind.system], StreamSystem)]
+
+    @cached_property
+    def doors(self) -> dict[str, Door]:
+        """Foreign topic to how it is read, for every stream that a pipeline reads."""
+        found = {}
+        for kind in self.sources:
+            system = self.systems[kind.system]
+            if isinstance(system, StreamSystem):
+                each = system.objects[kind.name]
+                found[each.topic] = Door(
+                    format=each.format,
+                    kind=kind,
+                    instance=system.instance,
+                    fields=self.reads(kind),
+                    key=each.key,
+                    ops=each.ops,
+                )
+        return found
 
     @property
     def targets(self) -> list[str]:

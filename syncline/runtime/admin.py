@@ -50,6 +50,14 @@ async def check_topics(address: str, topics: Sequence[Topic], *, partitions: int
         _refuse(topics, await _counts(admin, topics), partitions)
 
 
+async def check_present(address: str, names: Sequence[str]) -> None:
+    """Raises Transient naming the topics that are missing: others make them, with as many partitions as they like."""
+    async with _asking(address) as admin:
+        counts = await _counts(admin, [Topic(name) for name in names])
+    if missing := sorted(set(names) - counts.keys()):
+        raise Transient(f"{', '.join(missing)} not there yet: start what fills it, or correct pipelines.yaml")
+
+
 async def _counts(admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -> dict[str, int]:
     """The partition count of each topic that there is."""
     described = await admin.describe_topics([topic.name for topic in topics])

@@ -1,11 +1,11 @@
-"""Waiting for what is not there yet, and saying so."""
+"""Waiting for what is not there yet, and saying so; and for several works at once."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 import structlog
 
@@ -32,6 +32,16 @@ async def patiently(action: Callable[[], Awaitable[T]], what: str, *, stop: asyn
             seconds = max(next(waits), error.retry_after or 0)
             log.warning(f"waiting for {what}", why=str(error), seconds=round(seconds, 1))
             await pause(seconds, stop)
+
+
+async def together(*works: Coroutine[Any, Any, None]) -> None:
+    """Run all until they return; the first error ends the others and is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for work in works:
+                group.create_task(work)
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None
 
 
 async def pause(seconds: float, stop: asyncio.Event) -> None:

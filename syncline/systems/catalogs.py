@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable
 
-from syncline.config.model import Config, PostgresSystem
+from syncline.config.model import Config, PostgresSystem, SalesforceSystem
 from syncline.contracts.catalog import Catalog
 from syncline.contracts.errors import RecordRejected
 from syncline.contracts.ref import Object
@@ -29,7 +29,7 @@ async def catalogs(config: Config, *, rng: random.Random, only: Iterable[str] | 
                 for kind in kinds:
                     described = system.objects[kind.name]
                     found[kind] = hub_catalog(described, await describe(pool, described))
-        else:
+        elif isinstance(system, SalesforceSystem):  # a stream tells nothing of its fields
             async with open_salesforce(system, rng=rng, budget=20.0) as client:
                 for kind in kinds:
                     try:

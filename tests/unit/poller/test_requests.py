@@ -79,3 +79,13 @@ async def test_a_passing_failure_leaves_the_whole_pass_to_be_run_again() -> None
     with pytest.raises(Transient):
         await asking.ask(request(COMPANY, "1"), b"not json")
     assert asking.outside.messages == []
+
+
+async def test_a_system_that_only_sends_is_not_asked() -> None:
+    asking = Asking()
+    sent = Object("shop", "customer")
+    asking.requests = Requests({}, asking.outside, NAMES, Metrics(CollectorRegistry()), streams={sent})
+    await asking.ask(request(sent, "7"))
+    (letter,) = asking.outside.letters()
+    assert (letter.code, letter.ref) == ("CANNOT_BE_READ", "shop/customer/7")
+    assert "incremental snapshot" in letter.remedy
