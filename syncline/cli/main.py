@@ -16,6 +16,7 @@ from syncline.cli.conflicts import conflicts_commands
 from syncline.cli.deletions import deletions_commands
 from syncline.cli.explain import explain_command
 from syncline.cli.held import held_commands
+from syncline.cli.letters import letters_commands
 from syncline.cli.running import as_json, configured, run
 from syncline.config.checks import check as check_mapping
 from syncline.config.model import PostgresSystem
@@ -135,7 +136,7 @@ def check(as_json: bool) -> None:
     sys.exit(0 if run(go()) else 1)
 
 
-for command in (explain_command, held_commands, conflicts_commands, deletions_commands):
+for command in (explain_command, held_commands, letters_commands, conflicts_commands, deletions_commands):
     cli.add_command(command)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -50,6 +50,12 @@ async def check_topics(address: str, topics: Sequence[Topic], *, partitions: int
         _refuse(topics, await _counts(admin, topics), partitions)
 
 
+async def partition_counts(address: str, topics: Iterable[str]) -> dict[str, int]:
+    """How many partitions each has; a topic that there is not is left out. Raises Transient."""
+    async with _asking(address) as admin:
+        return await _counts(admin, [Topic(name) for name in sorted(set(topics))])
+
+
 async def _counts(admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -> dict[str, int]:
     """The partition count of each topic that there is."""
     described = await admin.describe_topics([topic.name for topic in topics])
@@ -77,7 +83,9 @@ async def _asking(address: str) -> AsyncIterator[AIOKafkaAdminClient]:
         await admin.start()
     except KafkaError as error:
         await admin.close()
-        raise Transient(f"Kafka at {address} cannot be reached: {error}") from error
+        raise Transient(
+            f"Kafka at {address} cannot be reached: {error}; check SYNCLINE_KAFKA, and whether the broker runs"
+        ) from error
     try:
         yield admin
     except KafkaError as error:
