@@ -94,8 +94,9 @@ def list_letters(done: bool, limit: int, as_json: bool, **asked: Any) -> None:
 @click.argument("letter", metavar="ID")
 @as_json
 def show_letter(letter: str, as_json: bool) -> None:
-    """All about one dead letter: what, where, why, what to do about it, and the input as it came.
+    """All about one dead letter, and its input as it came.
 
+    What was refused, where, why, what to do about it, and what `retry` would do.
     ID is as the list shows it, like 3/17: its partition and offset on the topic.
     """
 
@@ -123,7 +124,7 @@ def show_letter(letter: str, as_json: bool) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask before all that the options find are retried.")
 @as_json
 def retry_letters(letters: tuple[str, ...], yes: bool, as_json: bool, **asked: Any) -> None:
-    """Send the inputs of these dead letters again, and take the letters off the list.
+    """Send the inputs of dead letters again; they are off the list.
 
     Put the cause right first. Name letters by ID, or find them by options. A change goes to its changes topic again, a
     command to its commands topic, whichever service refused it; where no input was kept, the poller reads the record
@@ -145,7 +146,10 @@ def retry_letters(letters: tuple[str, ...], yes: bool, as_json: bool, **asked: A
 @click.option("--yes", is_flag=True, help="Do not ask before all that the options find are dropped.")
 @as_json
 def drop_letters(letters: tuple[str, ...], yes: bool, as_json: bool, **asked: Any) -> None:
-    """Take dead letters off the list and do nothing else; `retry` can still be told their ids."""
+    """Take dead letters off the list, and nothing else.
+
+    `list --done` shows them still, and `retry` takes their ids.
+    """
 
     async def drop(at: Desk, found: Sequence[Found]) -> list[tuple[Found, str | None]]:
         fresh = [each for each in found if each.mark is None]

@@ -22,7 +22,7 @@ async def create_topics(address: str, topics: Sequence[Topic], *, partitions: in
 
     Raises Fatal when a present one does not fit, before anything is created.
     """
-    async with _asking(address) as admin:
+    async with asking(address) as admin:
         present = await _counts(admin, topics)
         _refuse([topic for topic in topics if topic.name in present], present, partitions)
         missing = [topic for topic in topics if topic.name not in present]
@@ -46,13 +46,13 @@ async def create_topics(address: str, topics: Sequence[Topic], *, partitions: in
 
 async def check_topics(address: str, topics: Sequence[Topic], *, partitions: int) -> None:
     """Raises Fatal naming every topic that is missing or has another partition count than configured."""
-    async with _asking(address) as admin:
+    async with asking(address) as admin:
         _refuse(topics, await _counts(admin, topics), partitions)
 
 
 async def partition_counts(address: str, topics: Iterable[str]) -> dict[str, int]:
     """How many partitions each has; a topic that there is not is left out. Raises Transient."""
-    async with _asking(address) as admin:
+    async with asking(address) as admin:
         return await _counts(admin, [Topic(name) for name in sorted(set(topics))])
 
 
@@ -76,7 +76,7 @@ def _refuse(topics: Sequence[Topic], counts: Mapping[str, int], partitions: int)
 
 
 @asynccontextmanager
-async def _asking(address: str) -> AsyncIterator[AIOKafkaAdminClient]:
+async def asking(address: str) -> AsyncIterator[AIOKafkaAdminClient]:
     """Raises Transient for whatever the client raises, also inside."""
     admin = AIOKafkaAdminClient(bootstrap_servers=address, request_timeout_ms=20_000)
     try:

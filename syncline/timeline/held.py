@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from syncline.contracts import codec
+from syncline.contracts.command import Command
 from syncline.contracts.errors import Malformed
 from syncline.contracts.ref import Ref
 from syncline.timeline.entry import Entry, duration, facts
@@ -93,6 +94,12 @@ def _step(row: Fetched, last: dict[Slot, Step]) -> Step | None:
     document = codec.decode(row.value)
     at = moment(codec.take(document, "at", int))
     return Step(slot, at, since or at, codec.take(document, "version", str), where(row))
+
+
+def content(row: Fetched) -> tuple[Command, str]:
+    """The command that is held in a row, and the key that it will go under. Raises Malformed."""
+    mapped = codec.take(codec.decode(row.value), "mapped", dict)
+    return Command.read(codec.take(mapped, "command", dict)), codec.take(mapped, "affinity", str)
 
 
 def _repeated(step: Step, before: Step | None) -> bool:

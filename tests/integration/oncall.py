@@ -50,7 +50,7 @@ class OnCall:
         async with publisher(self.settings.kafka, "test") as out:
             await out.publish(Message(topic, key.encode(), value) for topic, key, value in messages)
 
-    async def put(self, topic: str, value: bytes, **options: Any) -> str:
+    async def put(self, topic: str, value: bytes | None, **options: Any) -> str:
         """One message, anyhow; returns where it lies."""
         producer = AIOKafkaProducer(bootstrap_servers=self.settings.kafka)
         await producer.start()
