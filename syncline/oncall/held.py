@@ -46,8 +46,8 @@ def released(held: Held, config: Config) -> Command:
     """The command without the parent's id: the record is written now, and its reference when the parent is synced,
     for the hold stays. Raises Refused where the pipeline does not allow it.
 
-    The parent's field counts as never told, so that the held command, which comes later with the same version, still
-    has something to say.
+    The parent's field counts as never told: the two sides have not agreed on it, and whatever parent somebody gives the
+    target meanwhile is a conflict and not overwritten unseen.
     """
     slot, command = held.step.slot, held.command
     pipeline = config.pipelines.get(slot.pipeline)

@@ -91,6 +91,21 @@ def test_a_later_change_waits_again_and_goes_with_the_parent() -> None:
     assert (row["last_name"], row["company_id"]) == ("Ngata", world.hub.live("Account")[0])
 
 
+def test_another_parent_that_the_target_gives_it_meanwhile_is_a_conflict_and_no_silent_loss() -> None:
+    """The two never agreed on a parent, though the source names one."""
+    world = orphan(AccountId="AccountX")
+    [held] = holding(world)
+    world.commands.append(Fetched(released(held, world.configured).encode()))
+    world.settle()
+    [id] = world.hub.live("Contact")
+    company = world.hub.create("Account", {"name": "Beta"})
+    world.settle()
+    world.hub.save("customer", id, {"company_id": company})
+    world.settle()
+    assert world.sf.records["Contact", CONTACT.id].values["AccountId"] == world.sf.live("Account")[0]
+    assert [(row.field, row.present) for row in world.conflicts.rows] == [("AccountId", "AccountX")]
+
+
 def test_a_pipeline_that_skips_orphans_refuses_and_says_what_to_change() -> None:
     world = orphan("skip")
     [held] = holding(world)
