@@ -68,7 +68,7 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
                 [names.requests],
                 Requests(sources, publishing, names, metrics, streams=set(config.sources) - set(config.polled)).handle,
                 address=settings.kafka,
-                group=f"{settings.prefix}-poller",
+                group=names.poller,
                 client_id=settings.instance,
                 stop=stop,
                 linger=REQUESTS_LINGER,

@@ -78,7 +78,7 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
             [topic.name for topic in topics],
             handle,
             address=settings.kafka,
-            group=f"{settings.prefix}-writer",
+            group=names.writer,
             client_id=settings.instance,
             stop=stop,
             linger=settings.writer_linger,

@@ -41,7 +41,8 @@ class Pass:
     """What a pass has come to so far; published as one batch at its end. asked: see `plan.asked`.
     later: records that name a counterpart to which no link leads. We may have made them just before we were killed;
     then the command that made them is among those of this pass, knows more, and comes first.
-    replaced: values that our writes took away, the ids of former parents among them."""
+    replaced: values that our writes took away, the ids of former parents among them.
+    positions: where the commands of a pipeline and record were read, the last of them."""
 
     asked: dict[tuple[str, Ref], list[Fields]] = field(default_factory=dict)
     results: list[Result] = field(default_factory=list)
@@ -51,6 +52,7 @@ class Pass:
     blocked: list[Command] = field(default_factory=list)
     deleted: bool = False
     replaced: set[Value] = field(default_factory=set)
+    positions: dict[tuple[str, Ref], str] = field(default_factory=dict)
 
 
 class Writer:
@@ -86,8 +88,10 @@ class Writer:
         passed = Pass()
         groups: defaultdict[Target, list[Command]] = defaultdict(list)
         for record in records:
+            position = f"{record.topic}/{record.partition}/{record.offset}"
             try:
                 command = Command.decode(record.value)
+                passed.positions[command.pipeline, command.source] = position
                 sink = self._sinks.get(command.target.system)
                 if sink is None:
                     raise RecordRejected(
@@ -98,7 +102,6 @@ class Writer:
                 canonical = replace(command, fields=sink.canonical(command.target.name, command.fields))
                 groups[command.target.system, command.target.name].append(canonical)
             except RecordRejected as error:
-                position = f"{record.topic}/{record.partition}/{record.offset}"
                 passed.letters.append(DeadLetter.of(error, stage="writer", position=position, input=record.value))
         for (system, name), commands in groups.items():
             passed.asked |= plan.asked(commands)
@@ -296,7 +299,7 @@ class Writer:
             DeadLetter.of(
                 error,
                 stage="writer",
-                position=command.id,
+                position=passed.positions[command.pipeline, command.source],
                 input=command.encode(),
                 ref=str(command.source),
                 pipeline=command.pipeline,

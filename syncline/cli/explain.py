@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import click
@@ -12,31 +11,15 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from syncline.cli.running import as_json, configured, printable, reading, run
+from syncline.cli.running import Since, as_json, configured, printable, reading, run
 from syncline.timeline.read import explain
 from syncline.timeline.story import Story
 
-SPANS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 STYLES = {"dead letter": "bold red", "conflict": "yellow", "held": "cyan", "result": "bold", "link": "green"}
 VALUE = 80
 """Characters of a value that a person is shown; --json has all."""
 EMPTY = 3
 """More empty fields of a record than this are only counted."""
-
-
-class Since(click.ParamType):
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        if isinstance(value, datetime):
-            return value
-        if span := re.fullmatch(r"(\d+)([smhd])", value):
-            return datetime.now(UTC) - timedelta(**{SPANS[span[2]]: int(span[1])})
-        try:
-            at = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r} is neither a span like 90s, 15m, 2h, 3d nor a time like 2026-11-21T10:00", param, ctx)
-        return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 @click.command("explain")

@@ -17,7 +17,9 @@ from syncline.cli.contract import contract_commands
 from syncline.cli.deletions import deletions_commands
 from syncline.cli.explain import explain_command
 from syncline.cli.held import held_commands
+from syncline.cli.letters import letters_commands
 from syncline.cli.running import as_json, configured, run
+from syncline.cli.status import results_command, status_command
 from syncline.config.checks import check as check_mapping
 from syncline.config.model import PostgresSystem
 from syncline.contracts.topics import topics as all_topics
@@ -136,12 +138,24 @@ def check(as_json: bool) -> None:
     sys.exit(0 if run(go()) else 1)
 
 
-for command in (explain_command, held_commands, conflicts_commands, deletions_commands, contract_commands):
+for command in (
+    status_command,
+    results_command,
+    explain_command,
+    held_commands,
+    letters_commands,
+    conflicts_commands,
+    deletions_commands,
+    contract_commands,
+):
     cli.add_command(command)
 
 
 def main() -> None:
     """Entry point. The libraries' logs are for services; a person gets errors as sentences."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),  # standard output is for --json
+    )
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     cli()

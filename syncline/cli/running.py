@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
@@ -19,6 +21,24 @@ from syncline.contracts.errors import SynclineError
 
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object for machines.")
 limit = click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="Show so many at most.")
+
+
+SPANS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+class Since(click.ParamType):
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        if span := re.fullmatch(r"(\d+)([smhd])", value):
+            return datetime.now(UTC) - timedelta(**{SPANS[span[2]]: int(span[1])})
+        try:
+            at = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a span like 90s, 15m, 2h, 3d nor a time like 2026-11-21T10:00", param, ctx)
+        return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def configured() -> tuple[Settings, Config]:

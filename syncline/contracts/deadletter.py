@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from syncline.contracts import codec
-from syncline.contracts.errors import RecordRejected
+from syncline.contracts.errors import Malformed, RecordRejected
 from syncline.contracts.topics import EVENT_BYTES
 
 Stage = Literal["poller", "mapper", "writer"]
@@ -16,8 +16,9 @@ STAGES = frozenset(get_args(Stage))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
-    """input is the message as it came, None when it was too large to carry along; position names where it came
-    from (`topic/partition/offset`, or a source's own words); ref names the record when it is known."""
+    """input is the message as it came (of several commands for one record, what they come to together), None when it
+    was too large to carry along; position names where it came from (`topic/partition/offset`, or a source's own words);
+    ref names the record when it is known."""
 
     stage: Stage
     code: str
@@ -86,5 +87,12 @@ class DeadLetter:
             position=codec.take(document, "position", str),
             ref=codec.take_optional(document, "ref", str),
             pipeline=codec.take_optional(document, "pipeline", str),
-            input=base64.b64decode(encoded) if encoded is not None else None,
+            input=_bytes(encoded) if encoded is not None else None,
         )
+
+
+def _bytes(encoded: str) -> bytes:
+    try:
+        return base64.b64decode(encoded, validate=True)
+    except ValueError as error:
+        raise Malformed(f"input must be base64: {error}", fields=("input",)) from error

@@ -53,6 +53,16 @@ class Names:
         """The mapper's application id: its consumer group, and the start of its changelogs' names."""
         return f"{self.prefix}-mapper"
 
+    @property
+    def poller(self) -> str:
+        """The consumer group of the pollers, which answer requests."""
+        return f"{self.prefix}-poller"
+
+    @property
+    def writer(self) -> str:
+        """The consumer group of the writers."""
+        return f"{self.prefix}-writer"
+
     def changelog(self, table: str) -> str:
         return f"{self.mapper}-{table}-changelog"
 

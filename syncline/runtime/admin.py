@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -22,7 +22,7 @@ async def create_topics(address: str, topics: Sequence[Topic], *, partitions: in
 
     Raises Fatal when a present one does not fit, before anything is created.
     """
-    async with _asking(address) as admin:
+    async with asking(address) as admin:
         present = await _counts(admin, topics)
         _refuse([topic for topic in topics if topic.name in present], present, partitions)
         missing = [topic for topic in topics if topic.name not in present]
@@ -46,16 +46,21 @@ async def create_topics(address: str, topics: Sequence[Topic], *, partitions: in
 
 async def check_topics(address: str, topics: Sequence[Topic], *, partitions: int) -> None:
     """Raises Fatal naming every topic that is missing or has another partition count than configured."""
-    async with _asking(address) as admin:
+    async with asking(address) as admin:
         _refuse(topics, await _counts(admin, topics), partitions)
 
 
 async def check_present(address: str, names: Sequence[str]) -> None:
     """Raises Transient naming the topics that are missing: others make them, with as many partitions as they like."""
-    async with _asking(address) as admin:
-        counts = await _counts(admin, [Topic(name) for name in names])
+    counts = await partition_counts(address, names)
     if missing := sorted(set(names) - counts.keys()):
         raise Transient(f"{', '.join(missing)} not there yet: start what fills it, or correct pipelines.yaml")
+
+
+async def partition_counts(address: str, topics: Iterable[str]) -> dict[str, int]:
+    """How many partitions each has; a topic that there is not is left out. Raises Transient."""
+    async with asking(address) as admin:
+        return await _counts(admin, [Topic(name) for name in sorted(set(topics))])
 
 
 async def _counts(admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -> dict[str, int]:
@@ -78,14 +83,16 @@ def _refuse(topics: Sequence[Topic], counts: Mapping[str, int], partitions: int)
 
 
 @asynccontextmanager
-async def _asking(address: str) -> AsyncIterator[AIOKafkaAdminClient]:
+async def asking(address: str) -> AsyncIterator[AIOKafkaAdminClient]:
     """Raises Transient for whatever the client raises, also inside."""
     admin = AIOKafkaAdminClient(bootstrap_servers=address, request_timeout_ms=20_000)
     try:
         await admin.start()
     except KafkaError as error:
         await admin.close()
-        raise Transient(f"Kafka at {address} cannot be reached: {error}") from error
+        raise Transient(
+            f"Kafka at {address} cannot be reached: {error}; check SYNCLINE_KAFKA, and whether the broker runs"
+        ) from error
     try:
         yield admin
     except KafkaError as error:

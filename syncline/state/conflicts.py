@@ -74,6 +74,12 @@ class Conflicts:
         with errors("resolving a conflict"):
             await self._pool.execute(SQL["resolve"], ids, winner)
 
+    async def counts(self) -> tuple[int, int]:
+        """How many wait for a person, and how many were recorded in the last 24 hours. Raises Transient, Fatal."""
+        with errors("reading syncline.conflicts"):
+            row = await self._pool.fetchrow(SQL["counts"])
+        return row["waiting"], row["last_day"]
+
 
 def _recorded(row: Any) -> Recorded:
     fields = {name: row[name] for name in Conflict.__dataclass_fields__}

@@ -40,3 +40,8 @@ WHERE one.id = $1
 
 -- name: resolve
 UPDATE syncline.conflicts SET resolved = $2, resolved_at = now() WHERE id = ANY($1::bigint[]) AND resolved IS NULL
+
+-- name: counts
+SELECT count(*) FILTER (WHERE decided IN ('review', 'paused') AND resolved IS NULL) AS waiting,
+       count(*) FILTER (WHERE at > now() - interval '1 day') AS last_day
+FROM syncline.conflicts

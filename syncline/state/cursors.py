@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from syncline.contracts.ref import Object
 from syncline.runtime.postgres import errors
@@ -13,6 +14,16 @@ SQL = statements("syncline.state", "cursors.sql")
 
 Position = dict[str, Any]
 """A JSON object whose meaning is the source's own."""
+
+
+class Reading(NamedTuple):
+    """position, moved: None before anything was read; moved is when the position last changed. reader: the replica that
+    holds the object's lease, None when nobody does."""
+
+    kind: Object
+    position: Position | None
+    moved: datetime | None
+    reader: str | None
 
 
 class Cursors:
@@ -33,3 +44,9 @@ class Cursors:
             stored = await self._pool.fetchval(SQL["store"], *lease.kind, position, lease.fence)
         if not stored:
             raise LeaseLost(f"{lease.kind} is read by another replica now: this one stops, nothing is lost")
+
+    async def all(self) -> list[Reading]:
+        """Every object that was ever read or leased. Raises Transient, Fatal."""
+        with errors("reading syncline.cursors"):
+            rows = await self._pool.fetch(SQL["all"])
+        return [Reading(Object(row[0], row[1]), *row[2:]) for row in map(tuple, rows)]

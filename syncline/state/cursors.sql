@@ -12,3 +12,9 @@ ON CONFLICT (system, object) DO UPDATE
 SET position = excluded.position, fence = excluded.fence, updated_at = now()
 WHERE cursor.fence <= excluded.fence
 RETURNING true
+
+-- name: all
+SELECT coalesce(c.system, l.system) AS system, coalesce(c.object, l.object) AS object, c.position, c.updated_at,
+       CASE WHEN l.expires_at > clock_timestamp() THEN l.holder END AS holder
+FROM syncline.cursors c FULL JOIN syncline.leases l USING (system, object)
+ORDER BY 1, 2

@@ -2,9 +2,9 @@
 
 The shape is the mapper's own (services/mapper/mapped.py makes the key, services/mapper/join.py the row). Key:
 `<record waited for>><target object>` NUL `<waiting record>` NUL `<pipeline>` NUL `<target field>`, where records are
-`system/object/id` and the field is empty when the command only waits. Line one of a row:
-`{"at": ms, "version": ...}`,
-`at` being when the command came. A key that ends after the first NUL says only that the record was asked for.
+`system/object/id` and the field is empty when the command only waits. A row has three lines of JSON:
+`{"at": ms, "version": ...}`, `at` being when the command came; what the hop knows of the command, its `affinity`
+among that; the command. A key that ends after the first NUL says only that the record was asked for.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from syncline.contracts import codec
+from syncline.contracts.command import Command
 from syncline.contracts.errors import Malformed
 from syncline.contracts.ref import Ref
 from syncline.timeline.entry import Entry, duration, facts
@@ -94,6 +95,12 @@ def _step(row: Fetched, last: dict[Slot, Step]) -> Step | None:
     document = codec.decode(row.value.partition(b"\n")[0])
     at = moment(codec.take(document, "at", int))
     return Step(slot, at, since or at, codec.take(document, "version", str), where(row))
+
+
+def content(row: Fetched) -> tuple[Command, str]:
+    """The command that is held in a row, and the key that it will go under. Raises Malformed."""
+    _, mapped, command = [*(row.value or b"").split(b"\n"), b"", b""][:3]
+    return Command.decode(command), codec.take(codec.decode(mapped), "affinity", str)
 
 
 def _repeated(step: Step, before: Step | None) -> bool:

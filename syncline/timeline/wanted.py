@@ -9,13 +9,11 @@ import orjson
 from syncline.contracts.ref import Object, Ref
 from syncline.contracts.topics import Names
 from syncline.runtime.kafka import partition_of
+from syncline.runtime.scan import Places
 from syncline.timeline.fetched import Fetched
 
 Keys = Mapping[str, Collection[bytes]]
 """Topic to the keys that are wanted of it."""
-
-Places = Mapping[str, Collection[int]]
-"""Topic to the partitions that must be read."""
 
 Keep = Callable[[Fetched], bool]
 

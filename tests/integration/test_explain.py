@@ -26,11 +26,12 @@ from syncline.contracts.request import Request
 from syncline.contracts.topics import Topic, topics
 from syncline.runtime.admin import create_topics
 from syncline.runtime.kafka import Message, partition_of, publisher, send
+from syncline.runtime.scan import scan
 from syncline.state.conflicts import Conflicts
 from syncline.state.database import connect, migrate
 from syncline.state.links import Links
 from syncline.timeline.asked import Unknown
-from syncline.timeline.read import explain, held, scan
+from syncline.timeline.read import explain, held
 from syncline.timeline.story import Story
 from tests.conftest import FreshDatabase
 from tests.unit.timeline import world

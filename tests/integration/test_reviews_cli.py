@@ -22,11 +22,11 @@ from syncline.contracts.ref import Ref
 from syncline.contracts.request import Request
 from syncline.contracts.topics import topics
 from syncline.runtime.admin import create_topics
+from syncline.runtime.scan import scan
 from syncline.state.conflicts import Conflicts
 from syncline.state.database import connect, migrate
 from syncline.state.deletions import Deletions
 from syncline.state.links import Links
-from syncline.timeline.read import scan
 from tests.conftest import FreshDatabase
 from tests.unit.timeline import world
 from tests.unit.timeline.world import CONTACT, CUSTOMER, PIPELINES

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
+import click
 import pytest
 
+from syncline.cli.main import cli
 from syncline.config.load import parse
 from syncline.config.settings import Settings
 
@@ -46,3 +49,23 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_make_targets_that_are_named_exist(page: Path) -> None:
     targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"(?:^|`)make ([a-z0-9-]+)", page.read_text(), re.MULTILINE)) <= targets
+
+
+def commands(page: Path) -> list[str]:
+    """The lines of shell examples that run the command line."""
+    blocks = re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL)
+    return [line.strip() for block in blocks for line in block.splitlines() if line.strip().startswith("syncline ")]
+
+
+@pytest.mark.parametrize("page", sorted(set(PAGES)), ids=lambda page: page.name)
+def test_commands_that_are_shown_can_be_typed(page: Path) -> None:
+    for line in commands(page):
+        command: click.Command = cli
+        words = shlex.split(line, comments=True)[1:]
+        while isinstance(command, click.Group):
+            command = command.commands[words.pop(0)]
+        command.make_context(line, words)  # raises for an option or argument that there is not
+
+
+def test_the_pages_on_operations_show_commands() -> None:
+    assert len(commands(ROOT / "docs" / "operations.md")) > 20

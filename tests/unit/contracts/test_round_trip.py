@@ -179,3 +179,10 @@ def test_whatever_comes_is_read_or_refused(raw: bytes) -> None:
     for kind, _ in CONTRACTS.values():
         with pytest.raises(Malformed):
             kind.decode(raw)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("encoded", ["a", "a*==", "ä"])
+def test_an_input_that_is_no_base64_is_malformed(encoded: str) -> None:
+    letter = json.loads(DeadLetter.of(Malformed("no"), stage="mapper", position="t/0/1", input=b"{").encode())
+    with pytest.raises(Malformed, match="input must be base64"):
+        DeadLetter.decode(json.dumps({**letter, "input": encoded}).encode())

@@ -9,7 +9,8 @@ import click
 import pytest
 from rich.console import Console
 
-from syncline.cli.explain import Since, view
+from syncline.cli.explain import view
+from syncline.cli.running import Since
 from syncline.timeline.entries import entries
 from syncline.timeline.story import Story
 from tests.unit.timeline.world import CONTACT, CUSTOMER, NAMES, change, message

@@ -83,6 +83,7 @@ def test_a_proposal_that_is_taken_or_not_the_only_one_is_a_dead_letter(accounts:
     flow(world, "hub")
     assert linked(world) == before
     [letter] = world.letters
+    assert letter.position == "commands/0/0", "where a retry sends it"
     assert (letter.code, letter.ref) == ("DUPLICATES_DETECTED", f"hub/company/{company}")
     assert letter.remedy
     assert world.results[-1].outcome == "rejected"
