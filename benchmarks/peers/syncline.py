@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 
 from benchmarks.peers.waiting import RESULT
@@ -17,8 +16,6 @@ from services.mapper.tuning import tune
 from syncline.contracts.topics import Names
 from syncline.runtime.process import run
 
-FIELDS = [field.name for field in fields(Input)]
-
 
 async def main(stop: asyncio.Event, kafka: str, topic: str, output: str, state_dir: str) -> None:
     names = Names(output.removesuffix(".commands.hub"))
@@ -26,7 +23,7 @@ async def main(stop: asyncio.Event, kafka: str, topic: str, output: str, state_d
 
     def named(record: Input) -> Input:
         """The hop tells results by their topic."""
-        given = {name: getattr(record, name) for name in FIELDS}
+        given = {name: getattr(record, name) for name in Input._fields}
         return Input(**{**given, "topic": names.results})
 
     def both(batch: Sequence[Input], stored: Reader) -> Effects:

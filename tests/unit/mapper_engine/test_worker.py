@@ -28,6 +28,12 @@ def test_two_hops_cannot_read_one_topic(tmp_path: Path) -> None:
         Engine(settings(tmp_path), [Hop("a", ("t",), (), nothing), Hop("b", ("s", "t"), (), nothing)])
 
 
+def test_a_table_belongs_to_one_hop(tmp_path: Path) -> None:
+    """The order in which changelogs become safe is that of their hops."""
+    with pytest.raises(Fatal, match="table t is changed by hop a and by hop b"):
+        Engine(settings(tmp_path), [Hop("a", ("x",), ("t",), nothing), Hop("b", ("y",), ("t",), nothing)])
+
+
 async def test_other_versions_than_those_known_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(faust_seam.VERSIONS, "aiokafka", "0.13.0")
     found = importlib.metadata.version("aiokafka")
@@ -38,4 +44,5 @@ async def test_other_versions_than_those_known_are_refused(tmp_path: Path, monke
 def test_the_batches_of_a_rebalance_fit_into_its_time(tmp_path: Path) -> None:
     """Else a worker whose broker is slow would be thrown out of the group in the middle of a batch."""
     given = settings(tmp_path)
-    assert 2 * given.delivery_timeout < 0.9 * given.rebalance_timeout
+    hops = 2
+    assert (1 + hops) * given.delivery_timeout < 0.9 * given.rebalance_timeout
