@@ -6,8 +6,10 @@ import asyncio
 import importlib.metadata
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from faust.types import TP
 
 from services.mapper.engine import Effects, Hop, Input, Reader, faust_seam
 from services.mapper.engine.settings import EngineSettings
@@ -46,3 +48,19 @@ def test_the_batches_of_a_rebalance_fit_into_its_time(tmp_path: Path) -> None:
     given = settings(tmp_path)
     hops = 2
     assert (1 + hops) * given.delivery_timeout < 0.9 * given.rebalance_timeout
+
+
+def test_what_earlier_owners_said_is_read_before_the_first_hop_goes_on() -> None:
+    """What the first hop says is handed over, and would overtake it."""
+    consumer: Any = object.__new__(faust_seam.Consumer)
+    first, second, other = TP("changes", 0), TP("mapped", 0), TP("mapped", 1)
+    active = frozenset({first, second, other})
+    consumer._order = {"changes": 0, "mapped": 1}
+    consumer._unread, consumer._positions = {second: 5, other: 3}, {first: 0, second: 0, other: 3}
+    assert consumer._due(active) == {second, other}
+    consumer._positions[second] = 4
+    assert consumer._due(active) == {second, other}
+    consumer._positions[second] = 5
+    assert consumer._due(active) == active
+    consumer._positions[second] = 0
+    assert consumer._due(active) == active, "only what was there at the assignment comes first"
