@@ -17,7 +17,6 @@ import orjson
 
 from services.mapper.engine import Effects, Input, Output, Reader, View
 from services.mapper.mapped import Mapped, Wait
-from services.mapper.transform import Transformer
 from syncline.config.model import Config, Deactivate, Pipeline
 from syncline.contracts.change import Change
 from syncline.contracts.command import Command, OnDelete, command_id
@@ -27,6 +26,7 @@ from syncline.contracts.ref import Fields, Object, Ref
 from syncline.contracts.request import Request
 from syncline.contracts.result import Result
 from syncline.contracts.topics import EVENT_BYTES, Names
+from syncline.mapping import Transformer
 
 RECORDS = "records"
 
