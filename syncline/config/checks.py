@@ -36,7 +36,7 @@ def placeholders(config: Config) -> list[Finding]:
     return [
         Finding(
             f"pipelines.{name}.fields.{field}",
-            f"{mapping.from_ or field} is a placeholder",
+            f"{', '.join(mapping.sources) or field} is a placeholder",
             "Name your own field and remove `placeholder: true`, or remove the mapping.",
         )
         for name, pipeline in config.pipelines.items()
@@ -96,8 +96,14 @@ def _target(config: Config, place: str, pipeline: Pipeline, target: Catalog) -> 
 def _types(place: str, pipeline: Pipeline, source: Catalog, target: Catalog) -> Iterator[Finding]:
     """Only what can never work: text takes anything, and anything may be read from text."""
     for field, mapping in pipeline.fields.items():
-        one, other = source.get(mapping.from_ or ""), target.get(field)
-        if one and other and one.type != other.type and not {"text", "other", "reference"} & {one.type, other.type}:
+        one, other = source.get(mapping.sources[0] if mapping.sources else ""), target.get(field)
+        if (
+            one
+            and other
+            and not mapping.transform
+            and one.type != other.type
+            and not {"text", "other", "reference"} & {one.type, other.type}
+        ):
             yield Finding(f"{place}.fields.{field}", f"a {one.type} cannot become a {other.type}", "Map another field.")
 
 

@@ -24,6 +24,28 @@ LOSSY: dict[str, dict[str, Any]] = {
         "accounts": {"name": {"from": "Name", "transform": ["upper"]}},
         "companies": {"Name": {"from": "name"}},
     },
+    "length": {
+        "accounts": {"name": {"from": "Name", "transform": [{"truncate": 3}]}, "phone": "Phone"},
+        "companies": {"Name": "name", "Phone": {"from": "phone", "transform": [{"truncate": 1}]}},
+    },
+    "a form of its own": {
+        "accounts": {
+            "name": "Name",
+            "phone": {"from": "Phone", "transform": [{"phone": "DE"}, {"default": None}], "on_empty": "clear"},
+        },
+        "companies": {"Name": "name", "Phone": {"from": "phone", "transform": ["number", {"default": "none"}]}},
+    },
+    "two into one": {
+        "accounts": {"name": {"from": ["Name", "Phone"], "transform": ["concat"]}, "phone": "Phone"},
+        "companies": {"Name": {"from": "name", "transform": [{"split": {"by": " ", "at": 0}}]}, "Phone": "phone"},
+    },
+    "a table and a condition": {
+        "accounts": {
+            "name": "Name",
+            "phone": {"from": "Phone", "transform": [{"lookup": {"values": {"3": "three"}, "default": "other"}}]},
+        },
+        "companies": {"Name": "name", "Phone": {"from": "phone", "when": {"phone": "three"}, "otherwise": "0"}},
+    },
 }
 
 
