@@ -118,6 +118,14 @@ def topics() -> None:
 
 
 @cli.command()
+def schema() -> None:
+    """Print the JSON Schema of pipelines.yaml, by which editors complete and check it."""
+    from syncline.config.schema import page
+
+    click.echo(page(), nl=False)
+
+
+@cli.command()
 @as_json
 def check(as_json: bool) -> None:
     """Compare pipelines.yaml with what the systems say of themselves; exit 1 when something must be put right."""
