@@ -71,6 +71,7 @@ ANY_VALUE: st.SearchStrategy[Value] = st.none() | st.booleans() | NUMBERS | st.t
         ("-1,234.50", ["number"], -1234.5),
         ("7", ["number"], 7),
         ("1 000", ["number"], 1000),
+        ("9" * 30, ["number"], 1e30),
         (2.5, [{"number": {"round": 0}}], 3),
         (-2.5, [{"number": {"round": 0}}], -3),
         (1.005, [{"number": {"round": 2}}], 1.01),
