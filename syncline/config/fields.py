@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -10,7 +11,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from syncline.config.strict import Fault, Strict, names, refuse
 from syncline.contracts.ref import Value
-from syncline.contracts.transforms import Concat, Default, Lookup, Transform, empty
+from syncline.contracts.transforms import Concat, Default, Lookup, Transform, Unconvertible, compiled, empty
 
 OnEmpty = Literal["keep", "clear"]
 
@@ -101,11 +102,16 @@ class Mapping(Strict):
 
     @property
     def outcomes(self) -> list[Value]:
-        """The values that are known beforehand: static ones, defaults, and all of a lookup that nothing follows."""
+        """The values that are known beforehand: static ones, and what becomes of defaults and of all that a lookup may
+        give in the steps after them."""
         found: list[Value] = [self.static, self.otherwise]
-        found += [step.default for step in self.transform if isinstance(step, Default)]
-        if self.transform and isinstance(last := self.transform[-1], Lookup):
-            found += last.lookup.results
+        for place, step in enumerate(self.transform):
+            given = step.lookup.results if isinstance(step, Lookup) else []
+            given = [step.default] if isinstance(step, Default) else given
+            rest = compiled(self.transform[place + 1 :])
+            for value in given:
+                with suppress(Unconvertible):
+                    found.append(rest(value))
         return [each for each in found if not empty(each)]
 
 

@@ -32,6 +32,9 @@ def misfits(mapping: Mapping, source: FieldInfo | None, target: FieldInfo) -> It
     for value in dict.fromkeys(mapping.outcomes):
         if fault := _outcome(value, target):
             yield Misfit(fault, "Correct the value in the mapping, or the field.", blocks=True)
+        elif target.choices and str(value) not in target.choices:
+            what = f"{target.name} lists {str(value)!r} in other letters"
+            yield Misfit(what, "Write it as the field does.", blocks=False)
     if source is None:
         return
     listed = target.choices if source.choices and not mapping.transform else None
@@ -65,7 +68,7 @@ def _type(mapping: Mapping, source: FieldInfo | None) -> FieldType | None:
 
 def _outcome(value: Value, target: FieldInfo) -> str | None:
     text = str(value)
-    if target.choices and text not in target.choices:
+    if target.choices and text.casefold() not in {each.casefold() for each in target.choices}:
         return f"{target.name} does not list {text!r}, only {_named(target.choices)}"
     if target.type == "text" and target.length and len(text) > target.length:
         return f"{text!r} is longer than the {target.length} characters of {target.name}"

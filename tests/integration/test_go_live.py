@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -221,3 +222,37 @@ async def test_servers_that_are_away_are_findings_too(place: Place) -> None:
     place.more = {"SYNCLINE_HUB_URL": "postgresql://nobody@127.0.0.1:1/none"}
     told = [(each.place, each.blocks) for each in await place.found()]
     assert told == [("kafka", True), ("systems.hub", True)]
+
+
+async def test_objects_of_every_kind_are_judged_by_their_own_describe(place: Place, tmp_path: Path) -> None:
+    org = tmp_path / "org"
+    org.mkdir()
+    for name, fields in {
+        "Lead": {"LastName": False, "Company": False, "Email": True},
+        "Opportunity": {"Name": False, "StageName": False, "CloseDate": False, "Amount": True},
+        "My_Object__c": {"Name": True, "Code__c": True},
+    }.items():
+        described = [{"name": each, "type": "string", "length": 80, "nillable": may} for each, may in fields.items()]
+        (org / f"{name}.json").write_text(json.dumps({"name": name, "fields": described}))
+    pipelines = tmp_path / "more.yaml"
+    pipelines.write_text(
+        "systems:\n"
+        "  salesforce:\n"
+        "    kind: salesforce\n"
+        "    login_url: ${SALESFORCE_LOGIN_URL}\n"
+        "    auth: {flow: client_credentials, client_id: simorg, client_secret: right}\n"
+        "  hub: {kind: postgres, url: '${SYNCLINE_HUB_URL}', objects: {customer: {table: hub.customers}}}\n"
+        "pipelines:\n"
+        "  leads: {from: hub.customer, to: salesforce.Lead, fields: {LastName: last_name}}\n"
+        "  deals: {from: hub.customer, to: salesforce.Opportunity, fields: {Name: last_name, StageName: title}}\n"
+        "  own: {from: hub.customer, to: salesforce.My_Object__c, fields: {code__c: title}}\n"
+    )
+    async with serve(Org(Schema.standard(org), options=Options(client_secret="right"))) as url:
+        config = load(pipelines, {**place.environ, "SALESFORCE_LOGIN_URL": url})
+        found = await look(place.settings, config, rng=random.Random(1), now=lambda: datetime.now(UTC))
+    told = [str(each) for each in found.findings if each.place.startswith("pipelines")]
+    assert told == [
+        "pipelines.leads: salesforce/Lead requires Company. Map them, or give `static` values.",
+        "pipelines.deals: salesforce/Opportunity requires CloseDate. Map them, or give `static` values.",
+        "pipelines.own.fields.code__c: salesforce/My_Object__c has no field code__c. Did you mean Code__c?",
+    ]

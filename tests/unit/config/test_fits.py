@@ -27,6 +27,8 @@ def found(mapping: dict[str, Any], target: FieldInfo, source: FieldInfo | None =
     return [(each.what, each.blocks) for each in misfits(read, source, target)]
 
 
+NONE = {"default": "NONE"}
+LOOKUP_HOT = {"lookup": {"values": {"2": "hot"}}}
 LOOKUP = {"lookup": {"values": {"1": "hot", "2": "tepid"}}}
 
 
@@ -35,7 +37,11 @@ LOOKUP = {"lookup": {"values": {"1": "hot", "2": "tepid"}}}
     [
         ({"static": "tepid"}, LIST, "T does not list 'tepid', only 'hot', 'cold'"),
         ({"from": "S", "transform": [LOOKUP]}, LIST, "T does not list 'tepid', only 'hot', 'cold'"),
-        ({"from": "S", "transform": ["trim", {"default": "none"}]}, LIST, "T does not list 'none', only 'hot', 'cold'"),
+        (
+            {"from": "S", "transform": [LOOKUP_HOT, {"default": "NONE"}, "lower"]},
+            LIST,
+            "T does not list 'none', only 'hot', 'cold'",
+        ),
         ({"static": "hot", "when": {"S": 1}, "otherwise": "x"}, LIST, "T does not list 'x', only 'hot', 'cold'"),
         ({"static": "too long"}, SHORT, "'too long' is longer than the 5 characters of T"),
         ({"static": "many"}, kind("number"), "'many' is no number"),
@@ -62,7 +68,8 @@ def test_what_never_fits_blocks(mapping: dict[str, Any], target: FieldInfo, what
         ({"static": "2025-12-31"}, kind("date")),
         ({"static": "2025-12-31T10:00:00Z"}, kind("datetime")),
         ({"static": False}, kind("boolean")),
-        ({"from": "S", "transform": [LOOKUP, "upper"]}, LIST),
+        ({"from": "S", "transform": [{"lookup": {"values": {"1": "2"}}}, LOOKUP_HOT]}, LIST),
+        ({"from": "S", "transform": [{"default": "many"}, "number", {"default": 0}]}, kind("number")),
         ({"from": "S", "transform": [{"date": {"out": "%Y"}}]}, kind("number")),
         ({"from": ["A", "S"], "transform": ["concat"]}, kind("number")),
         ({"from": "S", "transform": [{"truncate": 5}]}, SHORT),
@@ -79,3 +86,4 @@ def test_what_may_not_fit_is_for_a_person_to_judge() -> None:
     ]
     assert found({"from": "S"}, LIST, SOURCE_LIST) == [("S may hold 'warm', which T does not list", False)]
     assert found({"from": "S"}, SHORT, TEXT) == []
+    assert found({"static": "HOT"}, LIST) == [("T lists 'HOT' in other letters", False)]
