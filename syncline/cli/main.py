@@ -31,7 +31,7 @@ from syncline.state.database import connect, migrate
 def cli() -> None:
     """Keeps Salesforce and your own customer data in step, both ways, over Kafka.
 
-    See it work on this machine: `syncline demo`. Then `syncline check`, `syncline migrate`, `syncline topics`, and
+    See it work on this machine: `syncline demo`. Then `syncline migrate`, `syncline topics`, `syncline check`, and
     start the services: python -m services.poller, services.mapper, services.writer.
 
     Settings come from the environment (SYNCLINE_KAFKA, SYNCLINE_DATABASE_URL, SYNCLINE_PIPELINES, ...).
