@@ -39,7 +39,7 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
     expected = topics(names, config.sources, config.targets)
     records, join = Records(config, names), Join(names)
     doors = Doors(config.doors, names, own={topic.name for topic in expected})
-    sources = tuple(names.changes(kind) for kind in config.sources)
+    changes = (*map(names.changes, config.sources), names.replay)
     engine = Engine(
         EngineSettings(
             kafka=settings.kafka,
@@ -50,7 +50,7 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
             session_timeout=settings.session_timeout,
         ),
         [
-            Hop("records", sources, (RECORDS,), records.run),
+            Hop("records", changes, (RECORDS,), records.run),
             Hop("join", (names.mapped, names.results), (SYNCED_TABLE, HELD), join.run),
         ],
     )

@@ -3,13 +3,15 @@
 Table `records`: record -> version, fields, deleted, affinity. It merges deltas, so that filters and transforms always
 see the whole record; it drops repeats and stale versions; it knows the former parent, so that the old one hears of a
 move; and it keeps all commands of a record in one partition of the writer, that of its first parent.
+
+What comes by the topic `replay` is driven through though it repeats what is known; what came live always stays.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -24,6 +26,7 @@ from syncline.contracts.command import Command, OnDelete, command_id
 from syncline.contracts.deadletter import DeadLetter
 from syncline.contracts.errors import Malformed, RecordRejected
 from syncline.contracts.ref import Fields, Object, Ref
+from syncline.contracts.replay import Replay
 from syncline.contracts.request import Request
 from syncline.contracts.result import Result
 from syncline.contracts.topics import EVENT_BYTES, Names
@@ -242,13 +245,16 @@ class Records:
                 routes = self._routes.get(change.ref[:2])
                 if routes is None:
                     raise Malformed(f"no pipeline reads {change.ref.kind}", fields=("source",))
-                self._apply(routes, change, view, outputs)
+                replay = Replay.of(record.headers) if record.topic == self._names.replay else None
+                self._apply(routes, change, replay, view, outputs)
             except RecordRejected as error:
                 self.counts["rejected"] += 1
                 outputs.append(self._dead_letter(error, record))
         return Effects(view.changes, outputs)
 
-    def _apply(self, routes: list[Route], change: Change, view: View, outputs: list[Output]) -> None:
+    def _apply(
+        self, routes: list[Route], change: Change, replay: Replay | None, view: View, outputs: list[Output]
+    ) -> None:
         source = str(change.ref)
         key = source.encode()
         stored = view.get(RECORDS, key)
@@ -269,6 +275,9 @@ class Records:
             whole = change.complete and not deleted
             fields = change.fields if whole else {**before["fields"], **change.fields}
             same = (change.version, deleted, fields) == (before["version"], before["deleted"], before["fields"])
+            if replay and (same or (replay.kept and change.version == before["version"])):
+                self._again(routes, change, replay, before, outputs)
+                return
             if same and change.op != "snapshot":  # who asks for a record wants to hear of it again
                 self.counts["repeated"] += 1
                 return
@@ -279,6 +288,22 @@ class Records:
         view.put(RECORDS, key, orjson.dumps(row))
         for route in routes:
             self._route(route, source, change, fields, former, affinity, outputs)
+
+    def _again(
+        self, routes: list[Route], change: Change, replay: Replay, row: dict[str, Any], outputs: list[Output]
+    ) -> None:
+        """The record as it is known, for a change that tells nothing new of it. One that was kept on its topic may be
+        the earlier of two with the same version: whatever came live came later.
+
+        Only here are some pipelines left out, for a change that is news is everybody's: when it comes live it will be
+        no news any more.
+        """
+        self.counts["replayed"] += 1
+        op = "delete" if row["deleted"] else "update" if change.op == "delete" else change.op
+        known, source = replace(change, op=op), str(change.ref)
+        for route in routes:
+            if replay.pipelines is None or route.name in replay.pipelines:
+                self._route(route, source, known, row["fields"], row["fields"], row["affinity"], outputs)
 
     def _affinity(self, routes: list[Route], source: str, record: Fields) -> str:
         """Decided once: were it to follow a record that moves, two writers could have the record in hand at a time."""

@@ -81,7 +81,7 @@ async def status(settings: Settings, config: Config, *, quota: bool, quick: bool
     names = settings.names
     wanted = {
         names.poller: [names.requests],
-        names.mapper: [*map(names.changes, config.sources), names.mapped, names.results],
+        names.mapper: [*map(names.changes, config.sources), names.replay, names.mapped, names.results],
         names.writer: [*map(names.commands, config.targets)],
     }
     found = await groups(settings.kafka, wanted, partitions=settings.partitions)
