@@ -18,6 +18,7 @@ from syncline.cli.deletions import deletions_commands
 from syncline.cli.explain import explain_command
 from syncline.cli.held import held_commands
 from syncline.cli.letters import letters_commands
+from syncline.cli.replay import replay_command
 from syncline.cli.running import as_json, configured, run
 from syncline.cli.status import results_command, status_command
 from syncline.config.checks import check as check_mapping
@@ -142,6 +143,7 @@ for command in (
     status_command,
     results_command,
     explain_command,
+    replay_command,
     held_commands,
     letters_commands,
     conflicts_commands,

@@ -68,6 +68,10 @@ class Names:
         """The consumer group of the writers."""
         return f"{self.prefix}-writer"
 
+    def replaying(self, name: str) -> str:
+        """The consumer group of the replay of this name: how far it has come."""
+        return f"{self.prefix}-replay-{name}"
+
     def changelog(self, table: str) -> str:
         return f"{self.mapper}-{table}-changelog"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -18,6 +18,8 @@ from syncline.contracts.topics import MESSAGE_BYTES
 
 BATCH_BYTES = 256 * 1024
 _WORD = struct.Struct("<I")
+
+Headers = Sequence[tuple[str, bytes]]
 
 
 class Message(NamedTuple):
@@ -57,20 +59,24 @@ def partition_of(key: bytes, count: int) -> int:
 
 
 async def send(
-    producer: Any, messages: Iterable[tuple[bytes | None, bytes | None]], topic: str, partition: int
+    producer: Any,
+    messages: Iterable[tuple[bytes | None, bytes | None]],
+    topic: str,
+    partition: int,
+    headers: Headers = (),
 ) -> list[asyncio.Future[Any]]:
     """Append (key, value) pairs to whole batches for one partition; the futures are the batches' deliveries.
 
-    A value of None is a tombstone.
+    A value of None is a tombstone. `headers` go with each message.
     """
     deliveries: list[asyncio.Future[Any]] = []
-    batch = producer.create_batch()
+    batch, each = producer.create_batch(), list(headers)
     for key, value in messages:
-        if batch.append(key=key, value=value, timestamp=None) is None:
+        if batch.append(key=key, value=value, timestamp=None, headers=each) is None:
             batch.close()
             deliveries.append(await producer.send_batch(batch, topic, partition=partition))
             batch = producer.create_batch()
-            batch.append(key=key, value=value, timestamp=None)
+            batch.append(key=key, value=value, timestamp=None, headers=each)
     if batch.record_count():
         batch.close()
         deliveries.append(await producer.send_batch(batch, topic, partition=partition))
@@ -84,9 +90,9 @@ class Publisher:
         self._producer = producer
         self._counts: dict[str, int] = {}
 
-    async def publish(self, messages: Iterable[Message]) -> None:
+    async def publish(self, messages: Iterable[Message], headers: Headers = ()) -> None:
         """Raises RecordRejected before anything is sent when a message is over the limit, Transient when the broker
-        did not acknowledge all (some may have been delivered: repeat the whole batch)."""
+        did not acknowledge all (some may have been delivered: repeat the whole batch). `headers` go with each."""
         groups: defaultdict[tuple[str, int], list[tuple[bytes, bytes]]] = defaultdict(list)
         try:
             for topic, key, value in messages:
@@ -101,11 +107,20 @@ class Publisher:
             deliveries = [
                 delivery
                 for (topic, partition), pairs in groups.items()
-                for delivery in await send(self._producer, pairs, topic, partition)
+                for delivery in await send(self._producer, pairs, topic, partition, headers)
             ]
             await asyncio.gather(*deliveries)
         except KafkaError as error:
             raise Transient(f"Kafka did not take {sum(map(len, groups.values()))} messages: {error}") from error
+
+    async def forward(
+        self, pairs: Sequence[tuple[bytes | None, bytes | None]], topic: str, partition: int, headers: Headers = ()
+    ) -> None:
+        """(key, value) pairs to one partition, whatever their keys say. Raises Transient."""
+        try:
+            await asyncio.gather(*await send(self._producer, pairs, topic, partition, headers))
+        except KafkaError as error:
+            raise Transient(f"Kafka did not take {len(pairs)} messages for {topic}: {error!r}") from error
 
     async def place(self, messages: Iterable[Placed]) -> None:
         """One by one, with their headers: for what people send. Raises Transient."""

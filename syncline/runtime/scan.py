@@ -46,11 +46,11 @@ class Part(NamedTuple):
 
 
 @asynccontextmanager
-async def reader(address: str) -> AsyncIterator[AIOKafkaConsumer]:
-    """A member of no group. Whatever Kafka raises inside becomes Transient."""
+async def reader(address: str, *, group: str | None = None) -> AsyncIterator[AIOKafkaConsumer]:
+    """A member of no group; `group` is one that it may commit for. Whatever Kafka raises inside becomes Transient."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=address,
-        group_id=None,
+        group_id=group,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         max_partition_fetch_bytes=MESSAGE_BYTES,
