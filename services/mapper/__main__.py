@@ -17,12 +17,12 @@ from services.mapper.engine.worker import Engine
 from services.mapper.join import HELD, SYNCED_TABLE, Join
 from services.mapper.metrics import MapperMetrics
 from services.mapper.records import RECORDS, Records
-from services.mapper.tuning import tune
 from syncline.config.model import Config
 from syncline.config.settings import Settings
 from syncline.contracts.topics import topics
 from syncline.runtime.admin import check_topics
 from syncline.runtime.health import Health, serve
+from syncline.runtime.tuning import tune
 from syncline.runtime.waiting import patiently, pause, together
 from syncline.systems.service import run_service
 

@@ -300,7 +300,8 @@ class Records:
         """
         self.counts["replayed"] += 1
         op = "delete" if row["deleted"] else "update" if change.op == "delete" else change.op
-        known, source = replace(change, op=op), str(change.ref)
+        known = change if op == change.op else replace(change, op=op)
+        source = str(change.ref)
         for route in routes:
             if replay.pipelines is None or route.name in replay.pipelines:
                 self._route(route, source, known, row["fields"], row["fields"], row["affinity"], outputs)

@@ -23,6 +23,7 @@ from syncline.runtime.admin import check_topics
 from syncline.runtime.consume import Record, consume
 from syncline.runtime.health import Health, serve
 from syncline.runtime.kafka import publisher
+from syncline.runtime.tuning import tune
 from syncline.runtime.waiting import patiently
 from syncline.state.conflicts import Conflicts
 from syncline.state.database import check_migrated, connect
@@ -69,6 +70,7 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
             now=lambda: datetime.now(UTC),
         )
         health.registry.register(Outcomes(writer, sinks))
+        tune()
 
         async def handle(records: Sequence[Record]) -> None:
             await writer.handle(records)

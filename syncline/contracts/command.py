@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from operator import itemgetter
 from typing import Any, Literal, get_args
 
 import orjson
@@ -23,7 +24,7 @@ ON_DELETE = frozenset(get_args(OnDelete))
 COMMAND_OPS = frozenset(get_args(CommandOp))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Command:
     """fields: what the target should hold; None clears on purpose, absent is left alone.
     seen: the source's own values of the fields that the pipeline reads.
@@ -89,7 +90,13 @@ class Command:
     @classmethod
     def decode(cls, raw: bytes | None) -> Command:
         """Raises Malformed."""
-        return cls.read(codec.decode(raw))
+        document = codec.decode(raw)
+        if (plain := _plain(document)) is None:
+            return cls.read(document)
+        made = object.__new__(cls)
+        # As __init__ would, which for a frozen class makes a call for each attribute; see Change.decode.
+        made.__dict__.update(plain)
+        return made
 
     @classmethod
     def read(cls, document: dict[str, Any]) -> Command:
@@ -116,6 +123,37 @@ class Command:
             on_delete=codec.take_one_of(document, "on_delete", ON_DELETE),
             delete_limit=codec.take(document, "delete_limit", int),
         )
+
+
+_NAMES = (
+    *("pipeline", "version", "time", "op", "on_delete", "source", "target", "key", "counterpart"),
+    *("match", "inputs", "conflict", "derived", "creates", "delete_limit", "seen", "fields"),
+)
+_VALUES = itemgetter(*_NAMES)
+_TYPES = (str, str, str, str, str, str, str, str, str, list, dict, dict, dict, bool, int, dict, dict)
+_MAY_BE_NULL = {"key", "counterpart"}
+_BARE = tuple(type(None) if name in _MAY_BE_NULL else kind for name, kind in zip(_NAMES, _TYPES, strict=True))
+
+
+def _plain(document: dict[str, Any]) -> dict[str, Any] | None:
+    """The attributes when all is as it nearly always is; None when somebody should have a closer look."""
+    try:
+        values = _VALUES(document)
+    except KeyError:
+        return None
+    made: dict[str, Any] = dict(zip(_NAMES, values, strict=True))
+    for value, kind, bare in zip(values, _TYPES, _BARE, strict=True):
+        if type(value) is not kind and type(value) is not bare:
+            return None
+    source, target = made["source"].split("/", 2), made["target"].partition("/")
+    if len(source) != 3 or not all(source) or not all(target):
+        return None
+    if made["op"] not in COMMAND_OPS or made["on_delete"] not in ON_DELETE:
+        return None
+    codec.check_fields(made["fields"], "fields")
+    codec.check_fields(made["seen"], "seen")
+    made["source"], made["target"] = Ref(*source), Object(target[0], target[2])
+    return made
 
 
 def command_id(pipeline: str, source: Ref, version: str, op: CommandOp, creates: bool, fields: Fields) -> str:

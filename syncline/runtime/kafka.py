@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 
 from syncline.contracts.errors import RecordRejected, Transient
 from syncline.contracts.topics import MESSAGE_BYTES
+from syncline.runtime.murmur2 import hashes
 
 BATCH_BYTES = 256 * 1024
 _WORD = struct.Struct("<I")
@@ -93,17 +94,21 @@ class Publisher:
     async def publish(self, messages: Iterable[Message], headers: Headers = ()) -> None:
         """Raises RecordRejected before anything is sent when a message is over the limit, Transient when the broker
         did not acknowledge all (some may have been delivered: repeat the whole batch). `headers` go with each."""
+        topics: defaultdict[str, list[tuple[bytes, bytes]]] = defaultdict(list)
+        for topic, key, value in messages:
+            if len(key) + len(value) > MESSAGE_BYTES - 1024:
+                raise RecordRejected(
+                    f"a message of {len(value)} bytes for {topic} is over the limit of {MESSAGE_BYTES}",
+                    code="MESSAGE_TOO_LARGE",
+                    remedy="Leave large fields out of the mapping.",
+                )
+            topics[topic].append((key, value))
         groups: defaultdict[tuple[str, int], list[tuple[bytes, bytes]]] = defaultdict(list)
         try:
-            for topic, key, value in messages:
-                if len(key) + len(value) > MESSAGE_BYTES - 1024:
-                    raise RecordRejected(
-                        f"a message of {len(value)} bytes for {topic} is over the limit of {MESSAGE_BYTES}",
-                        code="MESSAGE_TOO_LARGE",
-                        remedy="Leave large fields out of the mapping.",
-                    )
+            for topic, pairs in topics.items():
                 count = self._counts.get(topic) or await self._count(topic)
-                groups[topic, partition_of(key, count)].append((key, value))
+                for pair, each in zip(pairs, hashes([key for key, _ in pairs]), strict=True):
+                    groups[topic, each % count].append(pair)
             deliveries = [
                 delivery
                 for (topic, partition), pairs in groups.items()
@@ -111,7 +116,7 @@ class Publisher:
             ]
             await asyncio.gather(*deliveries)
         except KafkaError as error:
-            raise Transient(f"Kafka did not take {sum(map(len, groups.values()))} messages: {error}") from error
+            raise Transient(f"Kafka did not take {sum(map(len, topics.values()))} messages: {error}") from error
 
     async def forward(
         self, pairs: Sequence[tuple[bytes | None, bytes | None]], topic: str, partition: int, headers: Headers = ()
