@@ -19,6 +19,7 @@ from syncline.cli.explain import explain_command
 from syncline.cli.held import held_commands
 from syncline.cli.letters import letters_commands
 from syncline.cli.replay import replay_command
+from syncline.cli.resync import rebuild_command, resync_command
 from syncline.cli.running import as_json, configured, run
 from syncline.cli.status import results_command, status_command
 from syncline.config.checks import check as check_mapping
@@ -144,6 +145,8 @@ for command in (
     results_command,
     explain_command,
     replay_command,
+    resync_command,
+    rebuild_command,
     held_commands,
     letters_commands,
     conflicts_commands,

@@ -20,9 +20,11 @@ LOOK = 0.1
 class Window:
     """Counts what is sent, and looks anew when there is no room by its own count."""
 
-    def __init__(self, look: Callable[[], Awaitable[int]], size: int) -> None:
+    def __init__(self, look: Callable[[], Awaitable[int]], size: int, *, every: float = LOOK) -> None:
+        """every: seconds between two looks while there is no room."""
         self._look = look
         self._size = size
+        self._every = every
         self.under_way = size
         """As of the last look, and what was sent since."""
 
@@ -34,7 +36,7 @@ class Window:
                 return False
             self.under_way = await self._look()
             if self.under_way + count > self._size and self.under_way:
-                await pause(LOOK, stop)
+                await pause(self._every, stop)
         self.under_way += count
         return not stop.is_set()
 
@@ -89,3 +91,9 @@ async def stages(settings: Settings, config: Config) -> AsyncIterator[Stages]:
     }
     async with watching(settings.kafka, wanted, partitions=settings.partitions) as watch:
         yield Stages(watch, settings, config)
+
+
+async def lag(settings: Settings, config: Config) -> int:
+    """How many messages are under way, for who looks seldom. Raises Transient."""
+    async with stages(settings, config) as under_way:
+        return await under_way.lag()

@@ -39,6 +39,16 @@ class Links:
         found = ((*asked[row["place"] - 1], row) for row in rows)
         return {(ref, kind): _seen_from(ref, kind, row) for ref, kind, row in found}
 
+    async def after(self, id: int, most: int) -> list[Link]:  # noqa: A002 - what the column is called
+        """The next links by their ids, each seen from the side whose object sorts first. Raises Transient, Fatal."""
+        with errors("reading syncline.links"):
+            rows = await self._pool.fetch(SQL["after"], id, most)
+        found = []
+        for row in rows:
+            kind, other = (Object(row[f"{side}_system"], row[f"{side}_object"]) for side in "ab")
+            found.append(_seen_from(Ref(*kind, row["a_id"]), other, row))
+        return found
+
     async def save(self, links: Sequence[Link]) -> list[bool]:
         """Insert those of revision 0, update the others where the revision is still the one that was found.
 

@@ -16,6 +16,9 @@ JOIN syncline.links l
    = (w.system, w.object, w.id, w.other_system, w.other_object)
 WHERE w.asked = 'b'
 
+-- name: after
+SELECT * FROM syncline.links WHERE id > $1 ORDER BY id LIMIT $2
+
 -- name: save
 -- Both directions of a pair update the same row, so rows are locked in one order, and all updates come before the
 -- first insert: two batches that meet wait for each other, they do not deadlock. A version is of one record: only as
