@@ -1,7 +1,7 @@
 """`syncline rebuild`: after Kafka was lost, from what PostgreSQL and the sources still know.
 
-What the mapper knew of pairs comes back from the links, as results that it takes for any others; what it knew of records
-comes from their sources. What was on its way to be written is read again with them.
+What the mapper knew of pairs comes back from the links, as results that it takes for any others; what it knew of
+records comes from their sources. What was on its way to be written is read again with them.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from syncline.replay.window import Stages, Window, stages
 from syncline.runtime.admin import asking
 from syncline.runtime.kafka import Publisher, publisher
 from syncline.runtime.lag import committed
-from syncline.runtime.scan import Span, over, reader
+from syncline.runtime.scan import Part, Span, over, reader
 from syncline.timeline.read import check
 
 
@@ -71,7 +71,12 @@ async def replay(order: Order, settings: Settings, config: Config, *, stop: asyn
             tell(running)
 
         tell(running)
-        window = Window(opened.stages.lag, order.window)
+
+        async def look() -> int:
+            under_way(await opened.stages.lag())
+            return running.under_way
+
+        window = Window(look, order.window)
         if await _send(opened, bookmark, window, running, stop, under_way):
             running.finished = not order.wait or await opened.stages.through(stop, under_way)
         return running
@@ -131,7 +136,8 @@ async def _send(
     """True when everything was sent."""
     headers = bookmark.selection.replay.headers
     at = {tp: span.start for tp, span in bookmark.spans.items()}
-    async for part in over(opened.consumer, bookmark.spans, progress=lambda *_: None):
+    parts = over(opened.consumer, bookmark.spans, progress=lambda *_: None)
+    async for part in pieces(parts, window.share):
         taken = bookmark.selection.taken(part.records, opened.names)
         if taken:
             if not await window.room(len(taken), stop):
@@ -146,3 +152,12 @@ async def _send(
         if stop.is_set() and running.read < running.total:
             return False
     return True
+
+
+async def pieces(parts: AsyncIterator[Part], most: int) -> AsyncIterator[Part]:
+    """The same messages, at most so many at a time."""
+    async for part in parts:
+        for first in range(0, max(1, len(part.records)), most):
+            records = part.records[first : first + most]
+            last = first + most >= len(part.records)
+            yield Part(part.place, records, part.at if last else records[-1].offset + 1)

@@ -28,6 +28,11 @@ class Window:
         self.under_way = size
         """As of the last look, and what was sent since."""
 
+    @property
+    def share(self) -> int:
+        """So many at a time find room soon, though others send too."""
+        return max(1, self._size // 4)
+
     async def room(self, count: int, stop: asyncio.Event) -> bool:
         """Returns once `count` messages more fit; at once, and False, when `stop` is set. More than fit at all go when
         nothing is under way. Raises Transient."""
