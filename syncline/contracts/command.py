@@ -131,8 +131,13 @@ _NAMES = (
 )
 _VALUES = itemgetter(*_NAMES)
 _TYPES = (str, str, str, str, str, str, str, str, str, list, dict, dict, dict, bool, int, dict, dict)
-_MAY_BE_NULL = {"key", "counterpart"}
-_BARE = tuple(type(None) if name in _MAY_BE_NULL else kind for name, kind in zip(_NAMES, _TYPES, strict=True))
+_NULL = _NAMES.index("key")
+_SHAPES = frozenset(
+    (*_TYPES[:_NULL], key, counterpart, *_TYPES[_NULL + 2 :])
+    for key in (str, type(None))
+    for counterpart in (str, type(None))
+)
+"""What an itemgetter's values may be: `key` and `counterpart`, which follow each other, may be null."""
 
 
 def _plain(document: dict[str, Any]) -> dict[str, Any] | None:
@@ -141,10 +146,9 @@ def _plain(document: dict[str, Any]) -> dict[str, Any] | None:
         values = _VALUES(document)
     except KeyError:
         return None
+    if tuple(map(type, values)) not in _SHAPES:
+        return None
     made: dict[str, Any] = dict(zip(_NAMES, values, strict=True))
-    for value, kind, bare in zip(values, _TYPES, _BARE, strict=True):
-        if type(value) is not kind and type(value) is not bare:
-            return None
     source, target = made["source"].split("/", 2), made["target"].partition("/")
     if len(source) != 3 or not all(source) or not all(target):
         return None
