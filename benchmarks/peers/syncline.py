@@ -12,9 +12,9 @@ from services.mapper.engine import Effects, Hop, Input, Reader
 from services.mapper.engine.settings import EngineSettings
 from services.mapper.engine.worker import Engine
 from services.mapper.join import HELD, SYNCED_TABLE, Join
-from services.mapper.tuning import tune
 from syncline.contracts.topics import Names
 from syncline.runtime.process import run
+from syncline.runtime.tuning import tune
 
 
 async def main(stop: asyncio.Event, kafka: str, topic: str, output: str, state_dir: str) -> None:

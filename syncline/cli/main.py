@@ -18,6 +18,8 @@ from syncline.cli.deletions import deletions_commands
 from syncline.cli.explain import explain_command
 from syncline.cli.held import held_commands
 from syncline.cli.letters import letters_commands
+from syncline.cli.replay import replay_command
+from syncline.cli.resync import rebuild_command, resync_command
 from syncline.cli.running import as_json, configured, run
 from syncline.cli.status import results_command, status_command
 from syncline.config.model import PostgresSystem
@@ -128,6 +130,9 @@ for command in (
     status_command,
     results_command,
     explain_command,
+    replay_command,
+    resync_command,
+    rebuild_command,
     held_commands,
     letters_commands,
     conflicts_commands,

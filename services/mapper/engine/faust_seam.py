@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from importlib.metadata import version
 from typing import Any, Protocol
 from uuid import uuid4
 
@@ -34,7 +33,6 @@ from syncline.contracts.errors import Fatal, Transient
 
 log = structlog.get_logger()
 
-VERSIONS = {"faust-streaming": "0.15.3", "mode-streaming": "0.7.1", "aiokafka": "0.14.0"}
 POLL = 0.2
 """Seconds that one fetch waits for records, and so at most what it adds to a rebalance."""
 
@@ -401,13 +399,6 @@ class Tables:
 
     def write(self, table: str, partition: int, changes: Mapping[bytes, bytes | None], offset: int) -> None:
         write(self._stores[table]._db_for_partition(partition), changes.items(), offset)
-
-
-def check_versions() -> None:
-    """Raises Fatal unless the packages are those whose insides this module knows."""
-    for package, known in VERSIONS.items():
-        if (found := version(package)) != known:
-            raise Fatal(f"{package} {found} is installed where the mapper needs exactly {known}")
 
 
 def new_app(

@@ -15,10 +15,11 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from services.mapper.engine.batch import Batch, Processor
-from services.mapper.engine.faust_seam import Owned, Records, Tables, check_versions, new_app
+from services.mapper.engine.faust_seam import Owned, Records, Tables, new_app
 from services.mapper.engine.hop import Hop, changelog_topic
 from services.mapper.engine.progress import Progress
 from services.mapper.engine.settings import EngineSettings
+from services.mapper.engine.versions import check_versions
 from syncline.contracts.errors import Fatal, Transient
 from syncline.contracts.topics import Topic
 from syncline.runtime.admin import check_topics

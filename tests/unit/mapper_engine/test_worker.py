@@ -13,6 +13,7 @@ from faust.types import TP
 
 from services.mapper.engine import Effects, Hop, Input, Reader, faust_seam
 from services.mapper.engine.settings import EngineSettings
+from services.mapper.engine.versions import VERSIONS
 from services.mapper.engine.worker import Engine
 from syncline.contracts.errors import Fatal
 
@@ -37,7 +38,7 @@ def test_a_table_belongs_to_one_hop(tmp_path: Path) -> None:
 
 
 async def test_other_versions_than_those_known_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(faust_seam.VERSIONS, "aiokafka", "0.13.0")
+    monkeypatch.setitem(VERSIONS, "aiokafka", "0.13.0")
     found = importlib.metadata.version("aiokafka")
     with pytest.raises(Fatal, match=f"aiokafka {found} is installed where the mapper needs exactly 0.13.0"):
         await Engine(settings(tmp_path), []).run(asyncio.Event())
