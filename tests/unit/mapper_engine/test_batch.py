@@ -23,7 +23,7 @@ class Builder:
     def __init__(self) -> None:
         self.records: list[tuple[bytes | None, bytes | None]] = []
 
-    def append(self, *, key: bytes | None, value: bytes | None, timestamp: None) -> object | None:
+    def append(self, *, key: bytes | None, value: bytes | None, timestamp: None, headers: list[Any]) -> object | None:
         if len(self.records) == 2:
             return None
         self.records.append((key, value))
