@@ -15,7 +15,7 @@ SYNCED = frozenset({"written", "unchanged", "conflict"})
 """Outcomes after which both records are known to exist and to be linked."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Result:
     """Published under the source's key and, when there is a target, under the target's: a link makes both synced.
 
@@ -55,7 +55,9 @@ class Result:
         """Raises Malformed."""
         document: dict[str, Any] = codec.decode(raw)
         if (plain := _plain(document)) is not None:
-            return cls(**plain)
+            made = object.__new__(cls)
+            made.__dict__.update(plain)  # see Change.decode
+            return made
         target = document.get("target")
         return cls(
             pipeline=codec.take(document, "pipeline", str),

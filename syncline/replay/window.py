@@ -11,8 +11,9 @@ from syncline.config.settings import Settings
 from syncline.runtime.lag import Group, Watch, watching
 from syncline.runtime.waiting import pause
 
-WINDOW = 20_000
-"""Messages that may be under way between the sources and the targets: so many a live change finds before it."""
+WINDOW = 50_000
+"""Messages that may be under way between the sources and the targets: so many a live change finds before it, a few
+seconds' worth. Fewer would keep the mapper waiting: what it has done shows with its next commit, a second later."""
 LOOK = 0.1
 """Seconds between two looks while there is no room."""
 
