@@ -6,6 +6,7 @@ import json
 import logging
 import random
 import sys
+from importlib.metadata import entry_points
 
 import click
 import structlog
@@ -154,6 +155,8 @@ for command in (
     contract_commands,
 ):
     cli.add_command(command)
+for command_elsewhere in entry_points(group="syncline.commands"):  # of the services, which syncline does not import
+    cli.add_command(command_elsewhere.load())
 
 
 def main() -> None:
