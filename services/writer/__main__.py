@@ -49,14 +49,27 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
             await check_migrated(pool)
             return Links(pool), Conflicts(pool), Deletions(pool)
 
-        links, conflicts, deletions = await patiently(start, "Kafka and PostgreSQL", stop=stop, rng=rng)
-        refuse(check(config, await patiently(lambda: catalogs(config, rng=rng), "the systems", stop=stop, rng=rng)))
+        links, conflicts, deletions = await patiently(
+            start, "Kafka and PostgreSQL", stop=stop, rng=rng, beat=health.beat
+        )
+        refuse(
+            check(
+                config,
+                await patiently(lambda: catalogs(config, rng=rng), "the systems", stop=stop, rng=rng, beat=health.beat),
+            )
+        )
         sinks = {
-            system: await patiently(partial(open_sink, config, system, stack, rng), system, stop=stop, rng=rng)
+            system: await patiently(
+                partial(open_sink, config, system, stack, rng), system, stop=stop, rng=rng, beat=health.beat
+            )
             for system in config.targets
         }
         publishing = await patiently(
-            lambda: stack.enter_async_context(publisher(settings.kafka, settings.instance)), "Kafka", stop=stop, rng=rng
+            lambda: stack.enter_async_context(publisher(settings.kafka, settings.instance)),
+            "Kafka",
+            stop=stop,
+            rng=rng,
+            beat=health.beat,
         )
         writer = Writer(
             sinks=sinks,

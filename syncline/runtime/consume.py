@@ -86,7 +86,7 @@ async def consume(
         consumer.subscribe(topics, listener=rebalances)
         return await _started(consumer, address)
 
-    consumer = await patiently(join, "Kafka", stop=stop, rng=rng)
+    consumer = await patiently(join, "Kafka", stop=stop, rng=rng, beat=beat)
     waits = delays(rng, first=0.5)
     try:
         ready(True)
