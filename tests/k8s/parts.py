@@ -85,6 +85,20 @@ def module(name: str) -> Path:
     return Path(found)
 
 
+@cache
+def promtool() -> Path | None:
+    """The machine's own, else Debian's; None where there is neither."""
+    if found := shutil.which("promtool"):
+        return Path(found)
+    folder = KEPT / "prometheus"
+    program = folder / "usr" / "bin" / "promtool"
+    if not program.exists() and shutil.which("apt-get") and shutil.which("dpkg-deb"):
+        folder.mkdir(parents=True, exist_ok=True)
+        _run("apt-get", "download", "prometheus", cwd=folder)
+        _run("dpkg-deb", "-x", next(folder.glob("prometheus_*.deb")), folder)
+    return program if program.exists() else None
+
+
 def crds() -> list[Path]:
     return [module(name) / path for name, path in CRDS]
 
