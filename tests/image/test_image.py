@@ -177,6 +177,9 @@ async def test_the_whole_system_runs_from_it(
             for port in ports.values():
                 await until(lambda port=port: answers(http, f"http://127.0.0.1:{port}/live"), running)  # type: ignore[misc]
                 await until(lambda port=port: answers(http, f"http://127.0.0.1:{port}/ready"), running)  # type: ignore[misc]
+                health = image.config["Healthcheck"]["Test"][1:]
+                asked = {**environ, "SYNCLINE_METRICS_PORT": str(port)}
+                assert image.run(unique("health"), health, tmp_path / f"health-{port}", environ=asked) == (0, "")
             await make_account(http, f"http://127.0.0.1:{org_port}", secret.read_text())
             connection = await asyncpg.connect(hub)
             try:

@@ -137,6 +137,11 @@ POLICY = (
         ),
         "may block a drain",
     ),
+    Mistake(
+        "a broken replica that blocks",
+        lambda d: one(d, "PodDisruptionBudget", "mapper")["spec"].pop("unhealthyPodEvictionPolicy"),
+        "a replica that does not work may block a drain",
+    ),
     Mistake("no spread", lambda d: pod(d).pop("topologySpreadConstraints"), "on one node"),
     Mistake("no grace", lambda d: pod(d).pop("terminationGracePeriodSeconds"), "how long it may take to stop"),
     Mistake(

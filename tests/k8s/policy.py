@@ -166,6 +166,8 @@ def availability(documents: Sequence[Document]) -> Faults:
             yield f"{name(workload)} has {len(mine)} disruption budgets"
         elif not mine[0]["spec"].get("maxUnavailable"):
             yield f"{name(workload)}: its disruption budget may block a drain"
+        elif mine[0]["spec"].get("unhealthyPodEvictionPolicy") != "AlwaysAllow":
+            yield f"{name(workload)}: a replica that does not work may block a drain"
         if not template["spec"].get("topologySpreadConstraints"):
             yield f"{name(workload)} may have all its replicas on one node"
         if "terminationGracePeriodSeconds" not in template["spec"]:

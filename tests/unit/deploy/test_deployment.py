@@ -195,6 +195,9 @@ def test_the_image_compiles_nothing_and_is_not_root() -> None:
 
 def test_compose_starts_the_same_commands() -> None:
     compose = documents(DEPLOY / "compose.yaml")[0]["services"]
+    assert [name for name, each in compose.items() if each.get("read_only") and each.get("configs")] == []
+    for mounted in compose["writer"]["volumes"]:
+        assert (DEPLOY / mounted.split(":")[0]).is_file()
     for service in SERVICES:
         assert compose[service]["command"] == pod(service)["containers"][0]["command"]
         assert compose[service]["read_only"] is True
