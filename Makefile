@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test unit soak check format docs bench lock clean
+.PHONY: help install demo up test unit soak k8s-test image-test check format docs bench lock clean
 
 help:  ## show this
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(VENV)/.installed  ## set up the virtual environment
 
@@ -34,6 +34,12 @@ unit: install  ## the tests that need nothing running
 soak: install  ## the long runs
 	$(BIN)/python -m pytest -m soak
 
+k8s-test: install  ## the manifests, on a real API server; its first build takes some minutes
+	$(BIN)/python -m pytest tests/k8s
+
+image-test: install  ## build the image and run it; needs buildah, runc and debootstrap, as root
+	$(BIN)/python -m pytest tests/image
+
 check: install  ## lint, format, types, import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -57,6 +63,10 @@ lock:  ## renew the lock files from pyproject.toml
 	  --generate-hashes --no-emit-index-url --no-header -o requirements.lock
 	$(BIN)/uv pip compile --group bench --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-header -o requirements-bench.lock
+	$(BIN)/uv pip compile pyproject.toml --group image --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header -c requirements.lock -o deploy/docker/image.lock
+	$(BIN)/uv pip compile --group build --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header -c requirements.lock -o deploy/docker/build.lock
 
 clean:  ## remove the virtual environment, caches and local data
 	rm -rf $(VENV) .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -60,7 +60,11 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
     rng = random.SystemRandom()
     async with serve(health, settings.metrics_host, settings.metrics_port):
         await patiently(
-            lambda: check_topics(settings.kafka, expected, partitions=settings.partitions), "Kafka", stop=stop, rng=rng
+            lambda: check_topics(settings.kafka, expected, partitions=settings.partitions),
+            "Kafka",
+            stop=stop,
+            rng=rng,
+            beat=health.beat,
         )
         watching = asyncio.create_task(watch(engine.progress, health, stop))
         try:

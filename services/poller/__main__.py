@@ -53,9 +53,9 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
             await check_topics(settings.kafka, list(map(Topic, topics)), partitions=settings.partitions)
             return await stack.enter_async_context(publisher(settings.kafka, settings.instance))
 
-        state = await patiently(open_state, "PostgreSQL", stop=stop, rng=rng)
-        await patiently(lambda: check_migrated(state), "PostgreSQL", stop=stop, rng=rng)
-        publishing = await patiently(open_kafka, "Kafka", stop=stop, rng=rng)
+        state = await patiently(open_state, "PostgreSQL", stop=stop, rng=rng, beat=health.beat)
+        await patiently(lambda: check_migrated(state), "PostgreSQL", stop=stop, rng=rng, beat=health.beat)
+        publishing = await patiently(open_kafka, "Kafka", stop=stop, rng=rng, beat=health.beat)
         opening = Opening(config, stack, metrics, stop, rng)
         for system in sorted({kind.system for kind in config.polled}):
             await opening.open(system)

@@ -35,6 +35,7 @@ from syncline.systems.service import run_service
 async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
     rng = random.SystemRandom()
     health = Health()
+    waiting = partial(patiently, stop=stop, rng=rng, beat=health.beat)
     names = settings.names
     topics = [Topic(names.commands(system)) for system in config.targets]
     published = [Topic(names.results), Topic(names.dead_letters)]
@@ -48,16 +49,15 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
             await check_migrated(pool)
             return Links(pool), Conflicts(pool), Deletions(pool)
 
-        links, conflicts, deletions = await patiently(start, "Kafka and PostgreSQL", stop=stop, rng=rng)
-        begun = await patiently(lambda: described(config, rng=rng), "the systems", stop=stop, rng=rng)
+        links, conflicts, deletions = await waiting(start, "Kafka and PostgreSQL")
+        begun = await waiting(lambda: described(config, rng=rng), "the systems")
         catalogs, rights = {k: each.catalog for k, each in begun.items()}, {k: each.rights for k, each in begun.items()}
         refuse(check(config, catalogs, rights))
         sinks = {
-            system: await patiently(partial(open_sink, config, system, stack, rng), system, stop=stop, rng=rng)
-            for system in config.targets
+            system: await waiting(partial(open_sink, config, system, stack, rng), system) for system in config.targets
         }
-        publishing = await patiently(
-            lambda: stack.enter_async_context(publisher(settings.kafka, settings.instance)), "Kafka", stop=stop, rng=rng
+        publishing = await waiting(
+            lambda: stack.enter_async_context(publisher(settings.kafka, settings.instance)), "Kafka"
         )
         watch = Watch(
             config,

@@ -86,9 +86,10 @@ def up(fill: bool) -> None:
 
 
 @cli.command(name="migrate")
-def migrate_command() -> None:
+@click.option("--hub", is_flag=True, help="Make the shipped hub schema in every PostgreSQL system that lacks it.")
+def migrate_command(hub: bool) -> None:
     """Bring the state schema up to date, and install the change capture in every PostgreSQL system."""
-    from syncline.hub.capture import install
+    from syncline.hub.capture import create_hub, install
 
     async def go() -> None:
         settings, config = configured()
@@ -98,6 +99,8 @@ def migrate_command() -> None:
         for name, system in config.systems.items():
             if isinstance(system, PostgresSystem):
                 async with connect(system.url.get_secret_value(), application="syncline-migrate", size=1) as pool:
+                    if hub:
+                        await create_hub(pool)
                     made = await install(pool, system.objects)
                     click.echo(f"change capture of {name}: {f'{len(made)} triggers' if made else 'up to date'}")
 

@@ -68,15 +68,16 @@ def _origin(place: Place, document: Any, variables: Mapping[Place, str]) -> str 
 def _fill(value: Any, environ: Mapping[str, str], missing: list[str]) -> Any:
     """`${NAME}` and `${NAME:-default}` in any text; the names without a value are added to `missing`.
 
-    As in a shell, the default also stands in for a value that is empty.
+    As in a shell, the default also stands in for a value that is empty. Raises Fatal for a file that cannot be read.
     """
     if isinstance(value, str):
 
         def found(match: re.Match[str]) -> str:
             name, default = match.groups()
-            if name not in environ and default is None:
+            given = _given(name, environ)
+            if given is None and default is None:
                 missing.append(name)
-            return environ.get(name) or default or ""
+            return given or default or ""
 
         return _VARIABLE.sub(found, value)
     if isinstance(value, dict):
@@ -84,6 +85,19 @@ def _fill(value: Any, environ: Mapping[str, str], missing: list[str]) -> Any:
     if isinstance(value, list):
         return [_fill(item, environ, missing) for item in value]
     return value
+
+
+def _given(name: str, environ: Mapping[str, str]) -> str | None:
+    """The variable, else what is in the file that <name>_FILE names: a secret need not be in the environment."""
+    path = environ.get(f"{name}_FILE")
+    if name in environ or not path:
+        return environ.get(name)
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise Fatal(f"{name}_FILE: cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise Fatal(f"{name}_FILE: cannot read {path}: it is not UTF-8 text") from None
 
 
 def _place(place: tuple[int | str, ...]) -> str:

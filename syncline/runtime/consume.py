@@ -87,7 +87,7 @@ async def consume(
         consumer.subscribe(topics, listener=rebalances)
         return await _started(consumer, address)
 
-    consumer = await patiently(join, "Kafka", stop=stop, rng=rng)
+    consumer = await patiently(join, "Kafka", stop=stop, rng=rng, beat=beat)
     resting = _Resting(rng)
     try:
         ready(True)

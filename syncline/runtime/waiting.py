@@ -17,9 +17,17 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 
-async def patiently(action: Callable[[], Awaitable[T]], what: str, *, stop: asyncio.Event, rng: random.Random) -> T:
+async def patiently(
+    action: Callable[[], Awaitable[T]],
+    what: str,
+    *,
+    stop: asyncio.Event,
+    rng: random.Random,
+    beat: Callable[[], None] = lambda: None,
+) -> T:
     """Repeat `action` until it no longer raises Transient; each failure is logged with `what` is waited for.
 
+    beat: called at each failure. Who waits is alive: to be started again would only make it wait longer.
     Raises the last Transient when `stop` is set, and every other error at once.
     """
     waits = delays(rng, first=0.5)
@@ -30,6 +38,7 @@ async def patiently(action: Callable[[], Awaitable[T]], what: str, *, stop: asyn
             if stop.is_set():
                 raise
             seconds = max(next(waits), error.retry_after or 0)
+            beat()
             log.warning(f"waiting for {what}", why=str(error), seconds=round(seconds, 1))
             await pause(seconds, stop)
 

@@ -17,13 +17,14 @@ import click
 
 from syncline.simorg.metadata import DEMO, STANDARD, Schema
 from syncline.simorg.org import Options, Org
-from syncline.simorg.server import serve
+from syncline.simorg.server import HOST, serve
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 @click.command()
+@click.option("--host", default=HOST, show_default=True, help="Listen on this address; 0.0.0.0 in a container.")
 @click.option("--port", default=0, show_default=True, help="0 takes a free port.")
 @click.option("--schema", type=_FOLDER, default=STANDARD, help="Folder of describe files; the shipped one by default.")
 @click.option("--overlay", "overlays", type=_FOLDER, multiple=True, help="Folder laid over it; repeatable.")
@@ -39,6 +40,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.option("--allow-parent-cycles", is_flag=True, help="Take circular hierarchies, which Salesforce refuses.")
 @click.option("--seed", type=int, help="Of the dice for faults and latency.")
 def main(
+    host: str,
     port: int,
     schema: Path,
     overlays: tuple[Path, ...],
@@ -72,15 +74,15 @@ def main(
         allow_parent_cycles=allow_parent_cycles,
     )
     org = Org(loaded, rng=Random(seed), options=options)  # noqa: S311 - dice for faults, not secrets
-    asyncio.run(_run(org, port, tls))
+    asyncio.run(_run(org, host, port, tls))
 
 
-async def _run(org: Org, port: int, tls: Path | None) -> None:
+async def _run(org: Org, host: str, port: int, tls: Path | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with serve(org, port=port, tls=tls) as url:
+    async with serve(org, host=host, port=port, tls=tls) as url:
         ready = {"url": url, "client_id": org.options.client_id, "username": org.options.username}
         click.echo(json.dumps(ready | ({"ca": str(tls / "cert.pem")} if tls else {})))
         await stop.wait()

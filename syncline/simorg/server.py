@@ -1,4 +1,4 @@
-"""The org behind a port of the loopback interface, with TLS where a client insists on it."""
+"""The org behind a port, of the loopback interface unless told otherwise, with TLS where a client insists on it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MAX_LINE = 65_536
 
 
 @asynccontextmanager
-async def serve(org: Org, *, port: int = 0, tls: Path | None = None) -> AsyncIterator[str]:
+async def serve(org: Org, *, host: str = HOST, port: int = 0, tls: Path | None = None) -> AsyncIterator[str]:
     """Yields the address, without a final slash. Port 0 takes a free one.
 
     `tls` is a folder for `cert.pem` and `key.pem`; they are made if they are not there, and clients trust `cert.pem`.
@@ -36,11 +36,11 @@ async def serve(org: Org, *, port: int = 0, tls: Path | None = None) -> AsyncIte
     )
     await runner.setup()
     try:
-        context = None if tls is None else server_context(tls, HOST)
-        site = web.TCPSite(runner, HOST, port, ssl_context=context)
+        context = None if tls is None else server_context(tls, host)
+        site = web.TCPSite(runner, host, port, ssl_context=context)
         await site.start()
         bound = runner.addresses[0][1]
-        yield f"{'http' if tls is None else 'https'}://{HOST}:{bound}"
+        yield f"{'http' if tls is None else 'https'}://{host}:{bound}"
     finally:
         assert runner.server is not None
         transports = [connection.transport for connection in runner.server.connections]

@@ -224,3 +224,16 @@ def test_a_file_that_cannot_be_read_is_named_with_the_way_out(tmp_path: Path) ->
 def test_a_file_is_read_with_the_environment_that_is_given(tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_text(spoiled(("kind: postgres", "kind: postgres\n    instance: ${NAME}")))
     assert load(tmp_path / "p.yaml", {"NAME": "main"}).systems["hub"].instance == "main"
+
+
+def test_a_variable_may_be_in_a_file(tmp_path: Path) -> None:
+    secret = tmp_path / "url"
+    secret.write_text("postgresql://in-a-file\n")
+    assert hub_url("${URL}", URL_FILE=str(secret)) == "postgresql://in-a-file"
+    assert hub_url("${URL:-postgresql://default}", URL_FILE=str(secret)) == "postgresql://in-a-file"
+    assert hub_url("${URL}", URL="postgresql://given", URL_FILE=str(secret)) == "postgresql://given"
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Fatal, match=r"URL_FILE: cannot read .*none: No such file"):
+        hub_url("${URL}", URL_FILE=str(tmp_path / "none"))

@@ -59,6 +59,13 @@ async def test_the_action_is_repeated_with_growing_waits(waits: list[float]) -> 
     assert waits == [0.5, 1, 2, 4]
 
 
+async def test_who_waits_is_alive(waits: list[float]) -> None:
+    beats: list[int] = []
+    action = failing(*[Transient("not yet")] * 3)
+    told = await patiently(action, "Kafka", stop=asyncio.Event(), rng=Late(), beat=lambda: beats.append(len(waits)))
+    assert (told, beats) == ("done", [0, 1, 2])
+
+
 async def test_the_peers_own_hint_is_kept_to(waits: list[float]) -> None:
     assert await wait(failing(Transient("not yet", retry_after=9), Transient("not yet", retry_after=0.1))) == "done"
     assert waits == [9, 1]
