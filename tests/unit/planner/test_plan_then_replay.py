@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.planner.entry import Entry
+from syncline.config.fields import Condition
 from syncline.config.model import Config
 from tests.unit.planner.world import Past, Planned
 from tests.unit.writer.test_two_sides import play, steps
@@ -33,7 +34,7 @@ WAITING: list[Any] = [("create", "sf", "Acme", "p"), ("hire", "sf", 2, "new@x"),
 def before(conflict: str, on_delete: str) -> Config:
     """Accounts that are not gold stay where they are, and their Contacts wait for them."""
     whole = config(conflict, on_delete, **BEFORE)
-    narrow = whole.pipelines["accounts"].model_copy(update={"where": {"Tier": "gold"}})
+    narrow = whole.pipelines["accounts"].model_copy(update={"where": {"Tier": Condition(eq="gold")}})
     return whole.model_copy(update={"pipelines": {**whole.pipelines, "accounts": narrow}})
 
 
