@@ -155,8 +155,8 @@ for command in (
     contract_commands,
 ):
     cli.add_command(command)
-for command_elsewhere in entry_points(group="syncline.commands"):  # of the services, which syncline does not import
-    cli.add_command(command_elsewhere.load())
+for entry in entry_points(group="syncline.commands"):  # made of services' parts, which syncline does not import
+    cli.add_command(entry.load())
 
 
 def main() -> None:

@@ -65,6 +65,7 @@ async def test_what_a_replay_writes_is_what_was_planned(
         before = await everything(told)
         new = {"SYNCLINE_PIPELINES": str(wide)}
         plan = json.loads(await said(told, "plan", "--json", **new))
+        assert json.loads(await said(told, "plan", "--json", **new))["writes"] == plan["writes"]
         compared = json.loads(await said(told, "plan", "--mapping", str(wide), "--json"))
         await in_other_words(told, tmp_path, plan, wide)
         assert await everything(told) == before
