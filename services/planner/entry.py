@@ -122,14 +122,15 @@ def _reason(step: Step, name: str) -> tuple[Why, str]:
         return "reference", f"{source}, which is synced"
     if link is None:
         return "linked", f"{source}, to a record that has it empty"
-    if name not in {*link.target.known, *link.target.contested}:
+    met = name in {*link.target.known, *link.target.contested}
+    if not met or not link.source.known.keys() & set(inputs):
         return "newly mapped", source
     was = [
         f"{each} was {_shown(known)}"
         for each in inputs
         if (known := link.source.known.get(each, UNKNOWN)) is not UNKNOWN and not same(known, command.seen.get(each))
     ]
-    return "changed", f"at the source: {', '.join(was) or ', '.join(inputs)}"
+    return "changed", f"at the source: {', '.join(was or inputs)}"
 
 
 def _shown(value: Value) -> str:

@@ -114,7 +114,7 @@ class Flow:
             names=now.names,
             reject_limit=sys.maxsize,  # where the writer would stop, the plan goes on and says how many there are
             now=now.clock,
-            witness=self._witness,
+            observe=self._observe,
         )
         self._joining: list[Input] = []
         self._commands: list[Input] = []
@@ -225,7 +225,7 @@ class Flow:
         """In the place of the store of conflicts."""
         self.tally.conflicts += len(rows)
 
-    def _witness(self, step: Step, link: Link, saved: Saved | None) -> None:
+    def _observe(self, step: Step, link: Link, saved: Saved | None) -> None:
         for entry in entries(step, link, saved):
             self.tally.add(entry)
             self.ledger.add(entry)

@@ -16,8 +16,8 @@ from syncline.salesforce.protocol import Limits
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """In API calls. planning: spent by the plan; reads and writes: what carrying it out costs at full passes. used: of
-    the quota in the last 24 hours, the plan's own included."""
+    """In API calls. planning: spent by the plan. reads, writes: of carrying it out, by the plan's own passes.
+    used: of the quota in the last 24 hours, the plan included."""
 
     planning: int
     reads: int

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from services.mapper.engine import Input
 from services.planner.changelogs import Changelogs, known, replayed
+from services.planner.changes import selected
 from services.planner.difference import Difference, differences
 from services.planner.entry import Entry
 from services.planner.flow import Flow, Now
@@ -26,11 +26,9 @@ from syncline.config.model import Config, StreamSystem
 from syncline.config.settings import Settings
 from syncline.contracts.change import Change
 from syncline.contracts.ref import Object, Ref
-from syncline.contracts.topics import Names
-from syncline.replay.read import changes
 from syncline.replay.selection import Selection
 from syncline.runtime.lag import Group, groups
-from syncline.runtime.scan import Progress, Record, reader
+from syncline.runtime.scan import Progress, reader
 from syncline.state.database import check_migrated, connect
 from syncline.state.deletions import Deletions
 from syncline.state.links import Links
@@ -108,8 +106,8 @@ async def planned(
     """What a replay of these changes would write. Raises Transient, Fatal."""
     async with _desk(settings, config, progress) as at:
         flow, meters = await at.flow("replay", config)
-        async for records in changes(at.consumer, selection, settings, progress=progress):
-            await flow.feed([_again(record, settings.names, selection) for record in records])
+        async for part in selected(at.consumer, selection, settings, progress=progress):
+            await flow.feed(part)
         yield await at.done(flow, config, meters)
 
 
@@ -150,12 +148,6 @@ def _records(
         if change.op != "delete":
             lacking.update((ref.kind, field) for field in reads[ref.kind] - fields.keys())
         yield change
-
-
-def _again(record: Record, names: Names, selection: Selection) -> Input:
-    """As `syncline replay` would send it."""
-    headers = selection.replay.headers
-    return Input(names.replay, record.partition, record.offset, record.key, record.value, record.timestamp, headers)
 
 
 def _kinds(config: Config) -> set[Object]:

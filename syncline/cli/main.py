@@ -145,8 +145,8 @@ for command in (
     check_command,
 ):
     cli.add_command(command)
-for command_elsewhere in entry_points(group="syncline.commands"):  # of the services, which syncline does not import
-    cli.add_command(command_elsewhere.load())
+for entry in entry_points(group="syncline.commands"):  # made of services' parts, which syncline does not import
+    cli.add_command(entry.load())
 
 
 def main() -> None:

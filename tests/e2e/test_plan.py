@@ -23,7 +23,7 @@ from syncline.local.demo.run import PATIENCE, Story
 from syncline.local.system import SERVICES
 from tests.e2e.conftest import Whole, syncline
 from tests.e2e.hands import TABLES, Hands, hands, pipelines, policies
-from tests.e2e.written import AUDIT, Org, Wrote, everything, in_the_hub
+from tests.e2e.written import AUDIT, Org, Wrote, everything, folded, in_the_hub
 
 SIZES = Sizes(accounts=40, contacts=160, orphans=4, companies=30, customers=90, matching=0)
 """Nobody is on both sides from the start: which of the two then is linked by the other depends on who comes first."""
@@ -65,6 +65,7 @@ async def test_what_a_replay_writes_is_what_was_planned(
         before = await everything(told)
         new = {"SYNCLINE_PIPELINES": str(wide)}
         plan = json.loads(await said(told, "plan", "--json", **new))
+        assert json.loads(await said(told, "plan", "--json", **new))["writes"] == plan["writes"]
         compared = json.loads(await said(told, "plan", "--mapping", str(wide), "--json"))
         await in_other_words(told, tmp_path, plan, wide)
         assert await everything(told) == before
@@ -84,8 +85,8 @@ async def test_what_a_replay_writes_is_what_was_planned(
         assert plan["asked_for"] == 0
         in_hub = [write for write in planned if write[0].startswith("hub/")]
         in_org = [write for write in planned if write[0].startswith("salesforce/")]
-        assert differing(await in_the_hub(told), in_hub) == []
-        assert differing(after.since(org, fields), Org.folded(in_org)) == []
+        assert differing(folded(await in_the_hub(told)), folded(in_hub)) == []
+        assert differing(after.since(org, fields), folded(in_org)) == []
         saves = after.saves(org)
         planned_saves = Counter(f"{each['op']}d" for each in plan["writes"] if each["target"].startswith("salesforce/"))
         assert (saves["created"], saves["deleted"]) == (planned_saves["created"], 0)
@@ -98,12 +99,13 @@ async def test_what_a_replay_writes_is_what_was_planned(
         assert any(str(one["new"]).startswith("new-") and one["field"] == "company_id" for one in fields_planned)
         # The same by the records that the mapper knows: everything that was ever captured is on its topic here.
         new_alone = writes((each for one in compared["differences"] for each in one["new"]), pairs)
-        assert differing(list(new_alone), planned) == []
+        assert differing(folded(list(new_alone)), folded(planned)) == []
 
         price, spent = plan["price"]["salesforce"], (await told.stats())["calls"]
         sent = {kind: spent[kind] - calls[kind] for kind in spent}
         record_property("planned and real calls", f"{price}, {sent}")
-        assert 0 < price["writes"] <= sent["write"]
+        assert price["writes"] > 0  # an estimate: how full the writer's passes are is up to the moment
+        assert sent["write"] > 0
 
 
 async def in_other_words(told: Story, folder: Path, plan: dict[str, Any], wide: Path) -> None:

@@ -34,6 +34,17 @@ KINDS = {"companies": COMPANY, "customers": CUSTOMER}
 PLACES = ("street", "city", "state", "postal_code", "country")
 
 
+def folded(steps: list[Wrote]) -> list[Wrote]:
+    """What they come to: of each field the first old value and the last new one. In how many steps a field gets there
+    depends on which direction comes first, so that neither a plan nor a second replay need agree on it."""
+    last: dict[tuple[str, str], Wrote] = {}
+    made = {ref for ref, op, *_ in steps if op == "create"}
+    for ref, op, name, old, new in steps:
+        was = last[ref, name][3] if (ref, name) in last else old
+        last[ref, name] = (ref, "create" if ref in made else op, name, was, new)
+    return list(last.values())
+
+
 async def in_the_hub(told: Story) -> list[Wrote]:
     """An address that is written together with its owner belongs to it."""
     rows = await told.hub.fetch("SELECT xid::text AS xid, tab, old, new FROM public.audit ORDER BY n")
@@ -87,16 +98,6 @@ class Org:
                 changed = [name for name in fields[kind] if old.get(name) != new.get(name)]
                 found += [(str(Ref(*kind, id)), op, name, old.get(name), new.get(name)) for name in changed]
         return found
-
-    @staticmethod
-    def folded(planned: list[Wrote]) -> list[Wrote]:
-        """What a look before and a look after show of them: the first old value, and the last new one."""
-        first: dict[tuple[str, str], Wrote] = {}
-        made = {ref for ref, op, *_ in planned if op == "create"}
-        for ref, op, name, old, new in planned:
-            was = first.get((ref, name), ("", "", "", old, None))[3]
-            first[ref, name] = (ref, "create" if ref in made else op, name, was, new)
-        return list(first.values())
 
     def saves(self, before: Org) -> dict[str, int]:
         return {action: count - before.rows[action] for action, count in self.rows.items()}
