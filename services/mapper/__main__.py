@@ -51,7 +51,7 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
         ),
         [
             Hop("records", changes, (RECORDS,), records.run),
-            Hop("join", (names.mapped, names.results), (SYNCED_TABLE, HELD), join.run),
+            Hop("join", (names.mapped, names.results), (SYNCED_TABLE, HELD), join.run, private=(names.mapped,)),
         ],
     )
     tune()

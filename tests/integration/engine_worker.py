@@ -15,6 +15,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def hops(prefix: str) -> list[Hop]:
 
     return [
         Hop("latest", (f"{prefix}events",), ("newest",), latest),
-        Hop("join", (f"{prefix}routed",), ("accounts", "held"), join),
+        Hop("join", (f"{prefix}routed",), ("accounts", "held"), join, private=(f"{prefix}routed",)),
     ]
 
 
@@ -89,7 +90,7 @@ def faulty(hop: Hop, poison: dict[str, str]) -> Hop:
                     pass
         return effects
 
-    return Hop(hop.name, hop.topics, hop.tables, run_)
+    return replace(hop, run=run_)
 
 
 async def main(stop: asyncio.Event, options: dict[str, Any]) -> None:

@@ -3,8 +3,9 @@
 Outputs come first so that a table never says more than what was delivered. After a crash at any point the batch is run
 again, over tables as they were before it or after it: its outputs repeat, and no effect is missing.
 
-What one hop says to a later one is handed over within the pass when the partition that it goes to is here: it spares
-the broker and us the way there and back. Then the changelogs of the later hop are what was delivered, and come first.
+What one hop says to a later one alone is handed over within the pass when the partition that it goes to is here: it
+spares the broker and us the way there and back. Then the changelogs of the later hop are what was delivered, and come
+first.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ class Processor:
         record_limit: int,
     ) -> None:
         self._hops = hops
-        self._readers = {topic: hop for hop in hops for topic in hop.topics}
+        self._readers = {topic: hop for hop in hops for topic in hop.private}
         self._producer = producer
         self._tables = tables
         self._changelogs = changelogs

@@ -61,6 +61,8 @@ class Hop:
     topics: tuple[str, ...]
     tables: tuple[str, ...]
     run: Callable[[Sequence[Input], Reader], Effects]
+    private: tuple[str, ...] = ()
+    """Those of the topics that nobody else reads: what an earlier hop says there may be handed over unpublished."""
 
 
 def changelog_topic(app_id: str, table: str) -> str:

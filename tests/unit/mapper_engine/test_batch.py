@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -256,7 +257,9 @@ class Row:
     ) -> None:
         self.got: list[tuple[int, bytes | None]] = []
         first = Hop("first", ("in",), ("t",), self._first)
-        self.rig = Rig(failing, owned, [first, Hop("second", ("mid",), ("u",), self._second)])
+        self.rig = Rig(
+            failing, owned, [first, Hop("second", ("mid", "public"), ("u",), self._second, private=("mid",))]
+        )
         self.rig.progress.assigned = frozenset(here)
         self.batches = [Batch(first, 0, [Input("in", 0, at, b"k", b"v%d" % at, 0) for at in range(2)])]
 
@@ -276,6 +279,17 @@ async def test_what_a_hop_says_to_a_later_one_is_handed_over_where_its_partition
     assert row.rig.producer.sent["mid", 2] == [(b"k", b"v0"), (b"k", b"v1")]
     assert ("mid", 1) not in row.rig.producer.sent
     assert row.rig.progress.records == {"first": 2, "second": 2}
+
+
+async def test_what_others_read_too_is_published() -> None:
+    row = Row([("in", 0), ("public", 0)])
+    first, second = row.rig.processor._hops
+    said = replace(first, run=lambda inputs, stored: Effects({}, [Output("public", b"k", b"told", 0)]))
+    rig = Rig(hops=[said, second])
+    rig.progress.assigned = frozenset({("public", 0)})
+    assert await rig.handle(Batch(said, 0, [Input("in", 0, 0, b"k", b"v", 0)]))
+    assert rig.producer.sent["public", 0] == [(b"k", b"told")]
+    assert row.got == []
 
 
 async def test_what_was_fetched_comes_before_what_is_handed_over() -> None:
