@@ -20,6 +20,7 @@ from syncline.cli.held import held_commands
 from syncline.cli.letters import letters_commands
 from syncline.cli.running import as_json, configured, run
 from syncline.cli.status import results_command, status_command
+from syncline.cli.verify import verify_command
 from syncline.config.checks import check as check_mapping
 from syncline.config.model import PostgresSystem
 from syncline.contracts.topics import topics as all_topics
@@ -142,6 +143,7 @@ for command in (
     status_command,
     results_command,
     explain_command,
+    verify_command,
     held_commands,
     letters_commands,
     conflicts_commands,

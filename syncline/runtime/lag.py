@@ -17,6 +17,9 @@ from syncline.runtime.scan import Offsets, reader
 FOUND = 15.0
 """Seconds within which a broker finds who coordinates a group."""
 
+LOOK = 0.2
+"""Seconds between two looks at what a group has committed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -44,6 +47,29 @@ async def groups(address: str, wanted: Mapping[str, Sequence[str]], *, partition
         Group(name, members, {topic: _behind(topic, partitions, committed, firsts, ends) for topic in wanted[name]})
         for name, (members, committed) in zip(wanted, asked, strict=True)
     ]
+
+
+Stage = tuple[str, Sequence[str]]
+"""A consumer group, and topics that it reads."""
+
+
+async def worked_off(address: str, stages: Sequence[Stage], *, partitions: int, within: float) -> bool:
+    """Wait until each group has done what was on its topics when its turn came, one stage after the other: what a stage
+    makes of that is on the next one's topics by then. False when `within` seconds did not suffice. Raises Transient."""
+    until = time.monotonic() + within
+    async with reader(address) as consumer, asking(address) as admin:
+        for name, topics in stages:
+            places = [TopicPartition(topic, number) for topic in topics for number in range(partitions)]
+            firsts: Offsets = await consumer.beginning_offsets(places)
+            ends: Offsets = await consumer.end_offsets(places)
+            while True:
+                _, committed = await _group(admin, name)
+                if not any(_behind(topic, partitions, committed, firsts, ends) for topic in topics):
+                    break
+                if time.monotonic() > until:
+                    return False
+                await asyncio.sleep(LOOK)
+    return True
 
 
 async def _group(admin: Any, name: str) -> tuple[int, Mapping[TopicPartition, int]]:

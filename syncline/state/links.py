@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import asyncpg
@@ -38,6 +38,19 @@ class Links:
             rows = await self._pool.fetch(SQL["find"], *map(list, columns))
         found = ((*asked[row["place"] - 1], row) for row in rows)
         return {(ref, kind): _seen_from(ref, kind, row) for ref, kind, row in found}
+
+    async def between(self, a: Object, b: Object, most: int) -> AsyncIterator[list[Link]]:
+        """All links of two objects, ended ones included, seen from `a`, whose name sorts first. In pages, each with a
+        query of its own. Raises Transient, Fatal."""
+        after = 0
+        while True:
+            with errors("reading syncline.links"):
+                rows = await self._pool.fetch(SQL["between"], *a, *b, after, most)
+            if rows:
+                yield [_seen_from(Ref(*a, row["a_id"]), b, row) for row in rows]
+                after = rows[-1]["id"]
+            if len(rows) < most:
+                return
 
     async def save(self, links: Sequence[Link]) -> list[bool]:
         """Insert those of revision 0, update the others where the revision is still the one that was found.

@@ -16,6 +16,13 @@ JOIN syncline.links l
    = (w.system, w.object, w.id, w.other_system, w.other_object)
 WHERE w.asked = 'b'
 
+-- name: between
+SELECT l.*
+FROM syncline.links l
+WHERE (l.a_system, l.a_object, l.b_system, l.b_object) = ($1, $2, $3, $4) AND l.id > $5
+ORDER BY l.id
+LIMIT $6
+
 -- name: save
 -- Both directions of a pair update the same row, so rows are locked in one order, and all updates come before the
 -- first insert: two batches that meet wait for each other, they do not deadlock. A version is of one record: only as

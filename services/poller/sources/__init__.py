@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator, Collection, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from syncline.contracts.change import Change
@@ -10,6 +11,12 @@ from syncline.contracts.ref import Object
 
 Position = dict[str, Any]
 """How far an object has been read: a JSON object that only its source understands."""
+
+
+Known = Mapping[str, str]
+"""Id to the version that a record was met in. Something changed it without telling its system's log or clock, so what
+is read now is news, whatever version the system gives it."""
+NOT_MET: Known = MappingProxyType({})
 
 
 class Page(NamedTuple):
@@ -38,8 +45,9 @@ class Source(Protocol):
         """Everything that changed after `position`; None is the first read. Asking for the next page says that the
         last one is published and its position stored."""
 
-    async def fetch(self, ids: Collection[str]) -> Fetched:
-        """These records as they are now, as `snapshot` changes."""
+    async def fetch(self, ids: Collection[str], known: Known = NOT_MET) -> Fetched:
+        """These records as they are now, as `snapshot` changes. One that is known counts as no older than that, and as
+        deleted when it is gone."""
 
     async def wait(self, seconds: float) -> None:
         """Until something may have changed, at most about so long."""
