@@ -155,7 +155,7 @@ def _lines(report: Report, most: int) -> Iterator[str]:
     for system, calls in sorted(report.calls.items()):
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(calls.items()))
         price = report.price(system)
-        by_rows = f", {price:,.0f} for each 100,000 rows" if price is not None else ""
+        by_rows = f"; {price:,.0f} to read 100,000 rows" if price is not None else ""
         yield f"calls to {system}: {calls.total():,} ({kinds}){by_rows}"
     for kind in report.unread:
         yield f"{kind} is only sent, and cannot be compared"

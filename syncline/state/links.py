@@ -39,6 +39,14 @@ class Links:
         found = ((*asked[row["place"] - 1], row) for row in rows)
         return {(ref, kind): _seen_from(ref, kind, row) for ref, kind, row in found}
 
+    async def of(self, kind: Object, ids: Sequence[str], other: Object) -> dict[str, Link]:
+        """Those of these records of one object with records of the other, by their ids, ended ones included; each seen
+        from the record asked for. Raises Transient, Fatal."""
+        letter = "a" if kind <= other else "b"
+        with errors("reading syncline.links"):
+            rows = await self._pool.fetch(SQL[f"of_{letter}"], *kind, *other, list(ids))
+        return {row[f"{letter}_id"]: _seen_from(Ref(*kind, row[f"{letter}_id"]), other, row) for row in rows}
+
     async def between(self, a: Object, b: Object, most: int) -> AsyncIterator[list[Link]]:
         """All links of two objects, ended ones included, seen from `a`, whose name sorts first. In pages, each with a
         query of its own. Raises Transient, Fatal."""

@@ -16,6 +16,15 @@ JOIN syncline.links l
    = (w.system, w.object, w.id, w.other_system, w.other_object)
 WHERE w.asked = 'b'
 
+-- name: of_a
+-- Many records of one object; with ids in one list, the index is used whatever the table's statistics say.
+SELECT l.* FROM syncline.links l
+WHERE l.a_system = $1 AND l.a_object = $2 AND l.b_system = $3 AND l.b_object = $4 AND l.a_id = ANY($5::text[])
+
+-- name: of_b
+SELECT l.* FROM syncline.links l
+WHERE l.b_system = $1 AND l.b_object = $2 AND l.a_system = $3 AND l.a_object = $4 AND l.b_id = ANY($5::text[])
+
 -- name: between
 SELECT l.*
 FROM syncline.links l

@@ -49,7 +49,16 @@ class Mismatch:
 
 def compare(pairing: Pairing, pair: Pair, partners: Partners) -> list[Mismatch]:
     """Of a pair of which both records are there."""
-    return list(_Comparison(pairing, pair, partners).mismatches())
+    return _once(list(_Comparison(pairing, pair, partners).mismatches()))
+
+
+def _once(found: list[Mismatch]) -> list[Mismatch]:
+    """Two pipelines that map a field to and fro tell of one difference: that whose source drifted, and has the news."""
+    kept: list[Mismatch] = []
+    for each in sorted(found, key=lambda mismatch: mismatch.source not in mismatch.drifted):
+        if not any(each.field in other.given and other.field in each.given for other in kept):
+            kept.append(each)
+    return kept
 
 
 class _Comparison:
@@ -102,9 +111,14 @@ class _Comparison:
                 expected = self._expected[back.name]
                 if source in expected:
                     return self._forward(back, source, expected[source])
-                # A reference that was taken away over there is left alone here, and is not told to the link.
-                return source in back.references and field in self._pair.side(route.target).known
+                return source in back.references and self._taken_away(route, field, source)
         return False
+
+    def _taken_away(self, route: Route, field: str, source: str) -> bool:
+        """A reference that is no longer there is left alone on this side, and is not told to the link."""
+        was = self._pair.side(route.target).known.get(field)
+        now = self._pair.rows[route.target].fields[field]
+        return was is not None and now in (None, "") and self._as_known(route.source, source) is True
 
     def _agreed(self, route: Route, field: str) -> bool:
         held = [(route.target, field), *((route.source, each) for each in route.inputs(field))]

@@ -69,6 +69,7 @@ class Looks:
             fields = frozenset[str]().union(*(pairing.fields(kind) for pairing in concerned))
             read = self.report.objects[str(kind)] = Read()
             async for rows in reader.pages(fields):
+                read.pages += 1
                 read.rows += len(rows)
                 for pairing in concerned:
                     await self._add(pairing, kind, rows, sums[str(pairing), kind], read)
@@ -93,9 +94,9 @@ class Looks:
 
     async def _add(self, pairing: Pairing, kind: Object, rows: Sequence[Row], sums: Buckets, read: Read) -> None:
         other = pairing.other(kind)
-        links = await self.links.find([(row.ref, other) for row in rows])
+        links = await self.links.of(kind, [row.ref.id for row in rows], other)
         for row in rows:
-            link = links.get((row.ref, other))
+            link = links.get(row.ref.id)
             if link and not link.ended:
                 read.linked += 1
                 a, b = (side.ref.id for side in _in_order(pairing, link))
@@ -135,11 +136,15 @@ class Looks:
         if not refs:
             return []
         other = pairing.other(kind)
-        links = {ref: link for (ref, _), link in (await self.links.find([(ref, other) for ref in refs])).items()}
-        own = await self.readers[kind].read([ref.id for ref in refs], pairing.fields(kind))
+        ids = [ref.id for ref in refs]
+        links = await self.links.of(kind, ids, other)
+        own = await self.readers[kind].read(ids, pairing.fields(kind))
         partners = [link.target.ref.id for link in links.values() if not link.ended]
         others = await self.readers[other].read(partners, pairing.fields(other)) if partners else {}
-        pairs = {ref: Pair(link, _rows(own.get(ref.id), others.get(link.target.ref.id))) for ref, link in links.items()}
+        pairs = {
+            link.source.ref: Pair(link, _rows(own.get(each), others.get(link.target.ref.id)))
+            for each, link in links.items()
+        }
         named = await self._partners(pairing, pairs.values())
         found = []
         for ref in refs:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -51,6 +51,7 @@ class Route:
         self.parent = pipeline.parent
         self.references = frozenset(pipeline.references)
         self._namings = list(_namings(config, pipeline))
+        self.naming = frozenset(each.field for each in self._namings)
         self._named = {each.field: [each.source] for each in self._namings}
         mapped = [field for field, each in pipeline.fields.items() if not each.destination]
         self.writes = frozenset({*mapped, *self._named})
@@ -92,6 +93,7 @@ class Pairing:
         self._form = form
         self.known = {kind: self._touched(kind) for kind in (a, b)}
         """By side, the fields of which a link tells what was agreed."""
+        self._naming = {kind: self._names_others(kind) for kind in (a, b)}
         self._marks = {route.target: route.mark for route in self.routes if route.mark}
 
     def __str__(self) -> str:
@@ -135,10 +137,12 @@ class Pairing:
         When it holds just what was agreed, that is all that was agreed, of both sides; and its partner, which holds
         what was agreed too, says the same. Anything else is said in words that no partner would use.
         """
-        ids = sorted((link.source.ref, link.target.ref))
+        sides = sorted(_sides(link), key=lambda side: side.ref)
+        ids = [str(side.ref) for side in sides]
         if self._holds(link, row):
-            return digest(ids, [self._canonical(side) for side in sorted(_sides(link), key=lambda side: side.ref)])
-        return digest(ids, row.ref, {field: self.form(row.ref.kind, field, row.fields[field]) for field in row.fields})
+            return digest(ids, [self._canonical(side) for side in sides])
+        kind = row.ref.kind
+        return digest(ids, str(row.ref), {field: self.form(kind, field, held) for field, held in row.fields.items()})
 
     def _holds(self, link: Link, row: Row) -> bool:
         known, kind = link.source.known, row.ref.kind
@@ -152,28 +156,42 @@ class Pairing:
                 return False
         return self.misnamed(row, link.target.ref) is None and not (unmet and self._wanting(link, row, unmet))
 
-    def _wanting(self, link: Link, row: Row, unmet: Iterable[str]) -> bool:
-        """Whether fields that were never met hold, or lack, anything that the other side has to do with."""
-        kind, other = row.ref.kind, link.target.known
-        read = frozenset[str]().union(*(route.reads for route in self.from_(kind)))
-        if any(field in read and self.form(kind, field, row.fields[field]) is not None for field in unmet):
+    def _wanting(self, link: Link, row: Row, unmet: Sequence[str]) -> bool:
+        """Whether a pipeline has to do with fields that were never met. `unmet` are of this record."""
+        kind, other, known = row.ref.kind, link.target.ref.kind, link.target.known
+        own, back = self.from_(kind), self.from_(other)
+        if any(field in self._naming[kind] and row.fields[field] not in (None, "") for field in unmet):
             return True
-        for route in self.from_(link.target.ref.kind):
-            try:
-                expected = route.mapped(other)
-            except RecordRejected:
-                return True
-            named = route.named(other)
-            for field in unmet:
-                held, meant = row.fields[field], expected.get(field)
-                if field in named or (field in expected and not self.same(kind, field, held, meant)):
-                    return True
-        return False
+        if any(field in unmet for route in back for field in route.named(known)):
+            return True
+        mapped = frozenset(unmet) - self._naming[kind]
+        if not mapped:
+            return False  # as nearly always: a link is never told of an empty reference
+        try:
+            offered = [(route, route.mapped(row.fields)) for route in own if route.left_out(row.fields) is None]
+            expected = [route.mapped(known) for route in back]
+        except RecordRejected:
+            return True
+        return any(
+            mapped & {*route.inputs(field)} and not self.same(other, field, known.get(field), value)
+            for route, fields in offered
+            for field, value in fields.items()
+        ) or any(
+            field in fields and not self.same(kind, field, row.fields[field], fields[field])
+            for fields in expected
+            for field in mapped
+        )
 
     def _canonical(self, side: Side) -> Fields:
         kind = side.ref.kind
         found = {field: self.form(kind, field, side.known.get(field)) for field in self.known[kind]}
         return {field: value for field, value in found.items() if value is not None}
+
+    def _names_others(self, kind: Object) -> frozenset[str]:
+        return frozenset[str]().union(
+            *(route.naming for route in self.routes if route.target == kind),
+            *(route.inputs(field) for route in self.routes if route.source == kind for field in route.naming),
+        )
 
     def _touched(self, kind: Object) -> frozenset[str]:
         return frozenset[str]().union(

@@ -12,12 +12,15 @@ from syncline.verify.reasons import REASONS, Difference, Reason
 
 LISTED = 100_000
 """So many differences are kept; of more it is only told how many. Who has more needs a resync and no list."""
+ENOUGH = 10_000
+"""Fewer rows fill no pages."""
 
 
 @dataclass
 class Read:
-    """Of one object: rows read, those of them that are linked, and the digest of its buckets by the other object."""
+    """Of one object: pages and rows read, those of them that are linked, and why others rightly are not."""
 
+    pages: int = 0
     rows: int = 0
     linked: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
@@ -65,9 +68,10 @@ class Report:
         return sum(each.rows for each in self.objects.values())
 
     def price(self, system: str) -> float | None:
-        """API calls for 100,000 rows of that system, as they were; None where there were no rows."""
-        rows = sum(each.rows for name, each in self.objects.items() if name.startswith(f"{system}/"))
-        return self.calls[system].total() * 100_000 / rows if rows else None
+        """Calls that reading 100,000 rows of that system costs, one a page; None where too few were read to tell."""
+        read = [each for name, each in self.objects.items() if name.startswith(f"{system}/")]
+        rows = sum(each.rows for each in read)
+        return sum(each.pages for each in read) * 100_000 / rows if rows >= ENOUGH else None
 
     def document(self) -> dict[str, Any]:
         return {

@@ -30,6 +30,9 @@ from syncline.verify.pairing import Row
 PAGE = READ_ROWS
 """Rows of a page, on both sides."""
 STAMP = "SystemModstamp"
+WOKEN = 1.0
+"""Seconds after which a commit has woken the poller. What takes longer is told by the row's version, since no two
+changes share one."""
 SNAPSHOT = {"isolation": "repeatable_read", "readonly": True}
 """Rows and versions belong together."""
 
@@ -138,7 +141,7 @@ class PostgresReader:
     pool: Any
     described: HubObject
     tables: Tables
-    settling: float
+    settling: float = WOKEN
 
     def form(self, field: str, value: Value) -> Value:
         column = self.tables.column(field)
@@ -212,7 +215,7 @@ async def open_systems(config: Config, kinds: Collection[Object], *, rng: random
                 for kind in own:
                     described = system.objects[kind.name]
                     tables = await describe(pool, described)
-                    opened.readers[kind] = PostgresReader(kind, pool, described, tables, system.poll_interval)
+                    opened.readers[kind] = PostgresReader(kind, pool, described, tables)
             elif isinstance(system, SalesforceSystem):
                 client = await stack.enter_async_context(open_salesforce(system, rng=rng))
                 opened.clients[name] = client
