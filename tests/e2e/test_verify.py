@@ -179,7 +179,8 @@ async def test_what_people_change_meanwhile_is_no_drift(whole: Whole) -> None:
 
 async def test_deletions_that_nobody_saw_are_followed_by_the_policy(whole: Whole, tmp_path: Path) -> None:
     lines = dict.fromkeys(("contact_to_customer", "customer_to_contact"), "on_delete: delete")
-    data = Data({"Account": [account(1)], "Contact": [contact(n, 1, **stamp(days_ago=1)) for n in range(1, 5)]}, {})
+    contacts = [contact(n, 1, **stamp(days_ago=1 / n)) for n in range(1, 5)]  # the newest would be read again and again
+    data = Data({"Account": [account(1)], "Contact": contacts}, {})
     async with whole(pipelines=pipelines(tmp_path, policies(**lines))) as told, hands(told) as people:
         await running(told, data)
         kept, removed = [await people.id(CUSTOMER, f"c{n}@mail.example") for n in (1, 3)]
