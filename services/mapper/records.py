@@ -1,8 +1,9 @@
 """The first hop, pure: changes become the whole record, and the record a command for each pipeline that wants it.
 
-Table `records`: record -> version, fields, deleted, affinity. It merges deltas, so that filters and transforms always
-see the whole record; it drops repeats and stale versions; it knows the former parent, so that the old one hears of a
-move; and it keeps all commands of a record in one partition of the writer, that of its first parent.
+Table `records`: record -> version, fields, deleted, affinity, and whether a pipeline could not convert it. It merges
+deltas, so that filters and transforms always see the whole record; it drops repeats and stale versions; it knows the
+former parent, so that the old one hears of a move; and it keeps all commands of a record in one partition of the
+writer, that of its first parent.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from syncline.contracts.deadletter import DeadLetter
 from syncline.contracts.errors import Malformed, RecordRejected
 from syncline.contracts.ref import Fields, Object, Ref
 from syncline.contracts.request import Request
-from syncline.contracts.result import Result
+from syncline.contracts.result import Outcome, Result
 from syncline.contracts.topics import EVENT_BYTES, Names
 from syncline.mapping import Transformer
 
@@ -144,7 +145,10 @@ class Route:
     def deletion(self, change: Change) -> Command:
         """What it deactivates counts as emptied at the source, so that a restored record brings its values back."""
         mapped = [
-            each.from_ for field, each in self.pipeline.fields.items() if field in self.deactivated and each.from_
+            source
+            for field, each in self.pipeline.fields.items()
+            if field in self.deactivated
+            for source in each.inputs
         ]
         return self.command(
             change,
@@ -242,13 +246,13 @@ class Records:
                 routes = self._routes.get(change.ref[:2])
                 if routes is None:
                     raise Malformed(f"no pipeline reads {change.ref.kind}", fields=("source",))
-                self._apply(routes, change, view, outputs)
+                self._apply(routes, change, record, view, outputs)
             except RecordRejected as error:
                 self.counts["rejected"] += 1
                 outputs.append(self._dead_letter(error, record))
         return Effects(view.changes, outputs)
 
-    def _apply(self, routes: list[Route], change: Change, view: View, outputs: list[Output]) -> None:
+    def _apply(self, routes: list[Route], change: Change, record: Input, view: View, outputs: list[Output]) -> None:
         source = str(change.ref)
         key = source.encode()
         stored = view.get(RECORDS, key)
@@ -269,16 +273,23 @@ class Records:
             whole = change.complete and not deleted
             fields = change.fields if whole else {**before["fields"], **change.fields}
             same = (change.version, deleted, fields) == (before["version"], before["deleted"], before["fields"])
-            if same and change.op != "snapshot":  # who asks for a record wants to hear of it again
+            # Who asks for a record wants to hear of it again, and so does who retries what could not be converted.
+            if same and change.op != "snapshot" and not before.get("rejected"):
                 self.counts["repeated"] += 1
                 return
         self.counts["changed"] += 1
         former: Fields = before["fields"] if before else {}
         affinity = before["affinity"] if before else self._affinity(routes, source, fields)
         row = {"version": change.version, "fields": fields, "deleted": deleted, "affinity": affinity}
-        view.put(RECORDS, key, orjson.dumps(row))
         for route in routes:
-            self._route(route, source, change, fields, former, affinity, outputs)
+            try:
+                self._route(route, source, change, fields, former, affinity, outputs)
+            except RecordRejected as error:
+                row["rejected"] = True
+                self.counts["rejected"] += 1
+                outputs.append(self._dead_letter(error, record, source, route.name))
+                outputs.append(self._settled(route.name, change, "rejected", f"{error.code}: {error}"))
+        view.put(RECORDS, key, orjson.dumps(row))
 
     def _affinity(self, routes: list[Route], source: str, record: Fields) -> str:
         """Decided once: were it to follow a record that moves, two writers could have the record in hand at a time."""
@@ -310,7 +321,7 @@ class Records:
         if change.op == "delete" and route.on_delete:
             outputs.append(self._mapped(Mapped.of(route.deletion(change), (), affinity)))
         elif unwanted:
-            outputs.append(self._skipped(route.name, change, unwanted))
+            outputs.append(self._settled(route.name, change, "skipped", unwanted))
         else:
             outputs.append(self._mapped(route.whole(source, change, record, parent, affinity)))
             for reference, wait in references:
@@ -320,10 +331,10 @@ class Records:
     def _mapped(self, mapped: Mapped) -> Output:
         return Output(self._names.mapped, mapped.key, mapped.encode())
 
-    def _skipped(self, pipeline: str, change: Change, reason: str) -> Output:
+    def _settled(self, pipeline: str, change: Change, outcome: Outcome, reason: str) -> Output:
         result = Result(
             pipeline=pipeline,
-            outcome="skipped",
+            outcome=outcome,
             source=change.ref,
             target=None,
             version=change.version,
@@ -331,7 +342,9 @@ class Records:
         )
         return Output(self._names.results, str(change.ref).encode(), result.encode())
 
-    def _dead_letter(self, error: RecordRejected, record: Input) -> Output:
+    def _dead_letter(
+        self, error: RecordRejected, record: Input, ref: str | None = None, pipeline: str | None = None
+    ) -> Output:
         position = f"{record.topic}/{record.partition}/{record.offset}"
-        letter = DeadLetter.of(error, stage="mapper", position=position, input=record.value)
+        letter = DeadLetter.of(error, stage="mapper", position=position, input=record.value, ref=ref, pipeline=pipeline)
         return Output(self._names.dead_letters, letter.key, letter.encode())

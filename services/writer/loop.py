@@ -15,6 +15,7 @@ from services.writer.overtaken import overtaken, put_back_again
 from services.writer.plan import Step
 from services.writer.ports import ConflictStore, DeletionStore, LinkStore, Publishes
 from services.writer.sinks import Saved, Sink, Written
+from services.writer.watch import Doubt
 from syncline.contracts.command import Command
 from syncline.contracts.conflict import Conflict
 from syncline.contracts.deadletter import DeadLetter
@@ -42,7 +43,8 @@ class Pass:
     later: records that name a counterpart to which no link leads. We may have made them just before we were killed;
     then the command that made them is among those of this pass, knows more, and comes first.
     replaced: values that our writes took away, the ids of former parents among them.
-    positions: where the commands of a pipeline and record were read, the last of them."""
+    positions: where the commands of a pipeline and record were read, the last of them.
+    doubt: a rejection that may not be the record's fault; then nothing is published, and the pass comes again."""
 
     asked: dict[tuple[str, Ref], list[Fields]] = field(default_factory=dict)
     results: list[Result] = field(default_factory=list)
@@ -53,10 +55,12 @@ class Pass:
     deleted: bool = False
     replaced: set[Value] = field(default_factory=set)
     positions: dict[tuple[str, Ref], str] = field(default_factory=dict)
+    doubt: Doubt | None = None
 
 
 class Writer:
-    """counts: outcomes by (pipeline, outcome), for metrics. `handle` is what the consumer calls."""
+    """counts: outcomes by (pipeline, outcome), for metrics. `handle` is what the consumer calls. doubts: whether a
+    pipeline's rejection may be the target's schema's doing."""
 
     def __init__(
         self,
@@ -69,8 +73,10 @@ class Writer:
         names: Names,
         reject_limit: int,
         now: Callable[[], datetime],
+        doubts: Callable[[str, RecordRejected], bool] = lambda *_: False,
     ) -> None:
         self._sinks = sinks
+        self._doubts = doubts
         self._links = links
         self._conflicts = conflicts
         self._deletions = deletions
@@ -84,7 +90,7 @@ class Writer:
         self.counts: Counter[tuple[str, str]] = Counter()
 
     async def handle(self, records: Sequence[Record]) -> None:
-        """Raises Transient to have the records again, Fatal when a pipeline is rejected without end."""
+        """Raises Transient to have the records again, Fatal when a pipeline is rejected without end, Doubt."""
         passed = Pass()
         groups: defaultdict[Target, list[Command]] = defaultdict(list)
         for record in records:
@@ -111,8 +117,11 @@ class Writer:
             await self._write(self._sinks[system], name, commands, passed)
         if passed.blocked:
             await self._deletions.block(passed.blocked)
+        if passed.doubt:
+            raise passed.doubt
         await self._publish(passed, await self._freed(passed))
-        self._unsure.clear()
+        written = {system for system, _ in groups}
+        self._unsure = {ref: sent for ref, sent in self._unsure.items() if ref.system not in written}
 
     async def _freed(self, passed: Pass) -> list[Command]:
         """Deletions that were blocked and may no longer be: after any other, and when something moved away."""
@@ -294,6 +303,9 @@ class Writer:
             await self._conflicts.record(paused)
 
     def _reject(self, command: Command, error: RecordRejected, passed: Pass) -> None:
+        if self._doubts(command.pipeline, error):
+            passed.doubt = Doubt(command.pipeline, error)
+            return
         self._rejected_in_a_row[command.pipeline] += 1
         passed.letters.append(
             DeadLetter.of(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import random
 import sys
 
 import click
@@ -12,6 +11,7 @@ import structlog
 from rich.console import Console
 from rich.live import Live
 
+from syncline.cli.check import check_command
 from syncline.cli.conflicts import conflicts_commands
 from syncline.cli.contract import contract_commands
 from syncline.cli.deletions import deletions_commands
@@ -21,7 +21,6 @@ from syncline.cli.letters import letters_commands
 from syncline.cli.running import as_json, configured, run
 from syncline.cli.status import results_command, status_command
 from syncline.cli.verify import verify_command
-from syncline.config.checks import check as check_mapping
 from syncline.config.model import PostgresSystem
 from syncline.contracts.topics import topics as all_topics
 from syncline.runtime.admin import create_topics
@@ -119,24 +118,11 @@ def topics() -> None:
 
 
 @cli.command()
-@as_json
-def check(as_json: bool) -> None:
-    """Compare pipelines.yaml with what the systems say of themselves; exit 1 when something must be put right."""
-    from syncline.systems.catalogs import catalogs
+def schema() -> None:
+    """Print the JSON Schema of pipelines.yaml, by which editors complete and check it."""
+    from syncline.config.schema import page
 
-    async def go() -> bool:
-        _, config = configured()
-        findings = check_mapping(config, await catalogs(config, rng=random.SystemRandom()))
-        if as_json:
-            told = [{"place": each.place, "what": each.what, "remedy": each.remedy} for each in findings]
-            click.echo(json.dumps({"good": not findings, "findings": told}, indent=2))
-        else:
-            for each in findings:
-                click.echo(str(each))
-            click.echo("nothing to put right" if not findings else f"{len(findings)} to put right")
-        return not findings
-
-    sys.exit(0 if run(go()) else 1)
+    click.echo(page(), nl=False)
 
 
 for command in (
@@ -149,6 +135,7 @@ for command in (
     conflicts_commands,
     deletions_commands,
     contract_commands,
+    check_command,
 ):
     cli.add_command(command)
 

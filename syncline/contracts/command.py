@@ -15,7 +15,7 @@ import orjson
 from syncline.contracts import codec
 from syncline.contracts.errors import Malformed
 from syncline.contracts.ref import Fields, Object, Ref
-from syncline.contracts.transforms import Transform
+from syncline.contracts.transforms import Written, check_written
 
 CommandOp = Literal["upsert", "delete"]
 OnDelete = Literal["unlink", "deactivate", "delete"]
@@ -52,7 +52,7 @@ class Command:
     match: list[Fields] = field(default_factory=list)
     conflict: dict[str, str] = field(default_factory=dict)
     creates: bool = True
-    derived: dict[str, list[Transform]] = field(default_factory=dict)
+    derived: dict[str, Written] = field(default_factory=dict)
     on_delete: OnDelete = "unlink"
     delete_limit: int = 0
 
@@ -112,10 +112,21 @@ class Command:
             match=codec.take(document, "match", list),
             conflict=codec.take(document, "conflict", dict),
             creates=codec.take(document, "creates", bool),
-            derived=codec.take(document, "derived", dict),
+            derived=_derived(document),
             on_delete=codec.take_one_of(document, "on_delete", ON_DELETE),
             delete_limit=codec.take(document, "delete_limit", int),
         )
+
+
+def _derived(document: dict[str, Any]) -> dict[str, Written]:
+    """Raises Malformed for steps that this version does not know."""
+    derived = codec.take(document, "derived", dict)
+    for name, steps in derived.items():
+        try:
+            check_written(steps)
+        except ValueError as error:
+            raise Malformed(f"derived.{name}: {error}", fields=("derived",)) from error
+    return derived
 
 
 def command_id(pipeline: str, source: Ref, version: str, op: CommandOp, creates: bool, fields: Fields) -> str:

@@ -66,7 +66,7 @@ class _Comparison:
         self._pairing = pairing
         self._pair = pair
         self._expected: dict[str, Fields] = {}
-        self._refused: dict[str, RecordRejected] = {}
+        self._refused: set[str] = set()
         wanting = [route for route in pairing.routes if route.left_out(pair.rows[route.source].fields) is None]
         self._routes = {route.name: route for route in wanting}
         for route in wanting:
@@ -83,14 +83,15 @@ class _Comparison:
                 ):
                     yield self._mismatch(route, field, value)
             if name in self._refused:
-                yield from self._unmapped(route, self._refused[name])
+                yield from self._unmapped(route)
 
     def _expect(self, route: Route, partners: Partners) -> Fields:
         record = self._pair.rows[route.source].fields
         try:
             expected = dict(route.mapped(record))
-        except RecordRejected as error:
-            self._refused[route.name], expected = error, {}
+        except RecordRejected:
+            self._refused.add(route.name)
+            expected = {}
         # Who is linked to nobody has no name over there, and is no name that anybody could hold.
         for field, asked in route.named(record).items():
             expected[field] = partners.get(asked) or f"(nobody yet for {asked[0]})"
@@ -156,11 +157,10 @@ class _Comparison:
             disputed=self._disputed([(route.target, field), *((route.source, each) for each in inputs)]),
         )
 
-    def _unmapped(self, route: Route, error: RecordRejected) -> Iterator[Mismatch]:
+    def _unmapped(self, route: Route) -> Iterator[Mismatch]:
         """The record cannot be mapped at all: what the pipeline would make of it is unknown."""
-        fields = [field for field in sorted(route.writes) if field not in self._expected[route.name]]
-        for field in fields:
-            if set(route.inputs(field)) & set(error.fields or route.inputs(field)) and not self._agreed(route, field):
+        for field in sorted(route.writes - self._expected[route.name].keys()):
+            if not (self._agreed(route, field) or self._back(route, field)):
                 yield self._mismatch(route, field, None)
 
     def _as_known(self, kind: Object, field: str) -> bool | None:
