@@ -176,3 +176,28 @@ def test_equal_checksums_never_hide_a_difference(
         world.customer |= {SMALL[name]: value for name, value in held[1].items()}
         if len(set(world.stated)) == 1:
             assert world.mismatches == []
+
+
+COMPUTED = TO_HUB.replace("note: Note", "note: {from: [Name, Email], transform: [{concat: ' '}]}").replace(
+    "score: Score", "score: {from: Note, transform: [number]}"
+)
+
+
+def test_a_field_made_of_several_is_compared_with_all_of_them() -> None:
+    world = World(COMPUTED)
+    world.contact |= {"Email": "a@x.ex"}
+    world.customer |= {"email": "a@x.ex", "note": "Ng a@x.ex"}
+    assert fields(world) == []
+    world.contact |= {"Name": "Ada"}
+    assert fields(world) == [("contact-to-customer", "name"), ("contact-to-customer", "note")]
+    assert {each.drifted for each in world.mismatches} == {(THEIRS,), (THEIRS, OURS)}
+
+
+def test_what_cannot_be_converted_hides_no_difference_of_its_neighbours() -> None:
+    world = World(COMPUTED)
+    world.agree({"Note": "many"})
+    assert fields(world) == []
+    assert len(set(world.stated)) == 1
+    world.contact |= {"Name": "Ada"}
+    assert ("contact-to-customer", "name") in fields(world)
+    assert len(set(world.stated)) == 2
