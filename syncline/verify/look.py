@@ -16,7 +16,7 @@ from syncline.verify.report import LISTED, Compared, Read, Report
 from syncline.verify.sides import PAGE, Reader
 
 Progress = Callable[[str, int], None]
-"""Called with the object that is being read, and how many rows of it were."""
+"""Called with what is being read, and how many rows of it were."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +59,10 @@ class Looks:
     readers: Mapping[Object, Reader]
     links: Links
     report: Report
+    progress: Progress
     missing: list[tuple[Pairing, Ref]] = field(default_factory=list)
 
-    async def whole(self, progress: Progress) -> AsyncIterator[Finding]:
+    async def whole(self) -> AsyncIterator[Finding]:
         """Everything in pages; then, of buckets that differ, pair by pair. A record without counterpart comes last."""
         sums = {(str(pairing), kind): Buckets() for pairing in self.pairings for kind in (pairing.a, pairing.b)}
         for kind, reader in self.readers.items():
@@ -73,7 +74,7 @@ class Looks:
                 read.rows += len(rows)
                 for pairing in concerned:
                     await self._add(pairing, kind, rows, sums[str(pairing), kind], read)
-                progress(str(kind), read.rows)
+                self.progress(str(kind), read.rows)
         for pairing in self.pairings:
             async for finding in self._differing(pairing, sums[str(pairing), pairing.a], sums[str(pairing), pairing.b]):
                 yield finding

@@ -44,6 +44,8 @@ async def verify(
     forms: dict[Object, Reader] = {}
     chosen = pairings(config, lambda kind, field, value: forms[kind].form(field, value), only)
     kinds = sorted({kind for pairing in chosen for kind in (pairing.a, pairing.b)})
+    if not kinds:
+        raise Fatal("nothing can be compared: all that is meant is sent by systems that cannot be read")
     url = settings.database_url.get_secret_value()
     async with connect(url, application="syncline-verify", size=2) as pool:
         await check_migrated(pool)
@@ -51,10 +53,10 @@ async def verify(
             forms |= systems.readers
             report = Report(at, unread=_only_sent(config))
             links = Links(pool)
-            looks = Looks(chosen, systems.readers, links, report)
+            looks = Looks(chosen, systems.readers, links, report, progress)
             gathering = Gathering(settings, pool, list(config.pipelines))
             run = _Run(settings, config, looks, links, gathering, report)
-            await run.compare(progress, wait)
+            await run.compare(wait)
             if mend:
                 await run.mend(wait)
             run.conclude()
@@ -88,9 +90,9 @@ class _Run:
         self._report = report
         self._judged: dict[Key, _Judged] = {}
 
-    async def compare(self, progress: Progress, wait: float) -> None:
+    async def compare(self, wait: float) -> None:
         until = time.monotonic() + wait
-        async for finding in self._looks.whole(progress):
+        async for finding in self._looks.whole():
             if len(self._judged) < LISTED:
                 self._judged[finding.key] = self._judge(finding, Facts(), steady=False)
             else:
@@ -135,6 +137,7 @@ class _Run:
 
     async def _look_again(self, keys: Collection[Key], until: float) -> bool:
         """Once all is worked off that was under way. False when that takes longer than `until`."""
+        self._looks.progress("what differs, once what is under way is through:", len(keys))
         if not await self._worked_off(keys, until):
             return False
         self._report.looks += 1

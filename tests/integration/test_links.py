@@ -262,3 +262,16 @@ async def test_a_conflict_is_recorded_once_and_listed_newest_first(pool: Any) ->
     kept = await conflicts.get(waiting.id)
     assert kept is not None
     assert kept.resolved == "hub"
+
+
+async def test_links_of_many_records_are_found_by_their_ids_and_all_of_two_objects_in_pages(links: Links) -> None:
+    made = [link(f"a{n}", f"c{n}") for n in range(5)]
+    other = Link(Side(Ref(*LEAD, "a1"), "1", {}), Side(Ref(*COMPANY, "c1"), "1", {}))
+    assert all(await links.save([*made, other]))
+    found = await links.of(ACCOUNT, ["a1", "a3", "nobody"], COMPANY)
+    assert {id: each.target.ref.id for id, each in found.items()} == {"a1": "c1", "a3": "c3"}
+    assert found["a1"] == await stored(links, made[1])
+    turned_round = await links.of(COMPANY, ["c1"], ACCOUNT)
+    assert turned_round == {"c1": turned(found["a1"])}
+    pages = [[each.source.ref.id for each in page] async for page in links.between(COMPANY, ACCOUNT, 2)]
+    assert pages == [["c0", "c1"], ["c2", "c3"], ["c4"]]
