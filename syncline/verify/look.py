@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from syncline.contracts.link import Link
 from syncline.contracts.ref import Object, Ref
+from syncline.state.cursors import Cursors, Position
 from syncline.state.links import Links
 from syncline.verify.compare import Mismatch, Pair, compare
 from syncline.verify.digest import Buckets, bucket_of
@@ -58,6 +59,7 @@ class Looks:
     pairings: Sequence[Pairing]
     readers: Mapping[Object, Reader]
     links: Links
+    cursors: Cursors
     report: Report
     progress: Progress
     missing: list[tuple[Pairing, Ref]] = field(default_factory=list)
@@ -156,7 +158,17 @@ class Looks:
                 finding = self._pair(pairing, ref, pair, named)
             if finding:
                 found.append(finding)
-        return found
+        return await self._on_the_way(kind, found)
+
+    async def _on_the_way(self, kind: Object, found: Sequence[Finding]) -> list[Finding]:
+        """What has no live version to be told by: records that capture has not come to, and deletions."""
+        position = await self.cursors.load(kind) if any(each.row for each in found) else None
+        went: dict[Ref, str] = {}
+        for gone in {each.gone for each in found if each.gone and not each.left_out}:
+            ids = [each.pair.side(gone).ref.id for each in found if each.pair and each.gone == gone]
+            removed = await self.readers[gone].removed(ids)
+            went |= {Ref(*gone, each): version for each, version in removed.items()}
+        return [_in_time(each, position, went, self.readers[kind]) for each in found]
 
     def _pair(self, pairing: Pairing, ref: Ref, pair: Pair, named: Partners) -> Finding | None:
         gone = [kind for kind in (pairing.a, pairing.b) if kind not in pair.rows]
@@ -186,6 +198,15 @@ class Looks:
                     asked.update(route.named(row.fields).values())
         links = await self.links.find(list(asked))
         return {each: link.target.ref.id for each, link in links.items() if not link.ended}
+
+
+def _in_time(finding: Finding, position: Position | None, went: Mapping[Ref, str], reader: Reader) -> Finding:
+    if finding.row and reader.ahead(finding.row, position):
+        return replace(finding, moving=True)
+    if finding.pair and finding.gone:
+        lost = finding.pair.side(finding.gone)
+        return replace(finding, moving=went.get(lost.ref, "") > lost.version)
+    return finding
 
 
 def _alone(pairing: Pairing, row: Row) -> Finding | None:

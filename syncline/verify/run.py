@@ -17,6 +17,7 @@ from syncline.contracts.ref import Object, Ref
 from syncline.contracts.request import Request
 from syncline.runtime.kafka import Message, publisher
 from syncline.runtime.lag import worked_off
+from syncline.state.cursors import Cursors
 from syncline.state.database import check_migrated, connect
 from syncline.state.links import Links
 from syncline.timeline.read import check
@@ -53,7 +54,7 @@ async def verify(
             forms |= systems.readers
             report = Report(at, unread=_only_sent(config))
             links = Links(pool)
-            looks = Looks(chosen, systems.readers, links, report, progress)
+            looks = Looks(chosen, systems.readers, links, Cursors(pool), report, progress)
             gathering = Gathering(settings, pool, list(config.pipelines))
             run = _Run(settings, config, looks, links, gathering, report)
             await run.compare(wait)

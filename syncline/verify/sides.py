@@ -23,6 +23,7 @@ from syncline.salesforce.client import Salesforce
 from syncline.salesforce.collections import READ_ROWS
 from syncline.salesforce.errors import LocatorExpired
 from syncline.salesforce.soql import Name, Names, chunks, soql
+from syncline.state.cursors import Position
 from syncline.state.database import connect
 from syncline.systems.salesforce import open_salesforce
 from syncline.verify.pairing import Row
@@ -52,6 +53,12 @@ class Reader(Protocol):
 
     async def read(self, ids: Sequence[str], fields: Collection[str]) -> dict[str, Row]:
         """These records as they are now, by the ids asked for; those that are gone are left out."""
+
+    async def removed(self, ids: Sequence[str]) -> dict[str, str]:
+        """Of records that are gone, the versions in which they went, as far as the system tells."""
+
+    def ahead(self, row: Row, position: Position | None) -> bool:
+        """Whether the poller, which has read up to there, has not come to this record yet."""
 
     def expired(self, row: Row) -> bool:
         """Whether it last changed before the first look-back."""
@@ -89,14 +96,24 @@ class SalesforceReader:
         rows = [self._row(record, fields) for record in found]
         return {row.ref.id: row for row in rows}
 
+    async def removed(self, ids: Sequence[str]) -> dict[str, str]:
+        found = self._queried(ids, (), include_deleted=True)
+        with _reading(self.kind):
+            return {each["Id"]: salesforce_values.version(_stamp(each)) async for each in found}
+
+    def ahead(self, row: Row, position: Position | None) -> bool:
+        return position is None or row.version > position["stamp"]
+
     def expired(self, row: Row) -> bool:
         days = timedelta(days=self.system.poll_days(self.kind.name))
         return datetime.fromisoformat(row.version) < self._now() - days
 
-    async def _queried(self, ids: Sequence[str], fields: Collection[str]) -> AsyncIterator[dict[str, Any]]:
+    async def _queried(
+        self, ids: Sequence[str], fields: Collection[str], *, include_deleted: bool = False
+    ) -> AsyncIterator[dict[str, Any]]:
         names = {"names": self._names(fields), "name": Name(self.kind.name)}
         for statement in chunks("SELECT {names} FROM {name} WHERE Id IN {ids}", over="ids", ids=ids, **names):
-            async for page in self.client.query(statement):
+            async for page in self.client.query(statement, include_deleted=include_deleted):
                 for record in page.records:
                     yield record
 
@@ -104,7 +121,7 @@ class SalesforceReader:
         return Names(["Id", STAMP, *sorted(fields)])
 
     def _row(self, record: Mapping[str, Any], fields: Collection[str]) -> Row:
-        changed = datetime.fromisoformat(record[STAMP])
+        changed = _stamp(record)
         fresh = changed > self._now() - timedelta(seconds=self.settling)
         values = {field: _value(record, field) for field in fields}
         return Row(Ref(*self.kind, record["Id"]), values, salesforce_values.version(changed), fresh)
@@ -112,6 +129,10 @@ class SalesforceReader:
     def _now(self) -> datetime:
         """Salesforce's own clock."""
         return self.client.server_time or datetime.now(UTC)
+
+
+def _stamp(record: Mapping[str, Any]) -> datetime:
+    return datetime.fromisoformat(record[STAMP])
 
 
 def _value(record: Mapping[str, Any], field: str) -> Value:
@@ -173,6 +194,16 @@ class PostgresReader:
             version = versions.get(row[0], capture.NEVER_LOGGED)
             found[asked[row[0]]] = replace(self._row(query, row), version=version.text, fresh=not version.settled)
         return found
+
+    async def removed(self, ids: Sequence[str]) -> dict[str, str]:
+        with errors(f"reading the change log of {self.kind}"):
+            async with self.pool.acquire() as connection:
+                versions = await capture.versions(connection, self.kind.name, ids)
+        return {key: version.text for key, version in versions.items()}
+
+    def ahead(self, row: Row, position: Position | None) -> bool:
+        """`key` is there as long as the whole table is being read."""
+        return position is None or "key" in position or int(row.version) > position["seq"]
 
     def expired(self, row: Row) -> bool:
         """The first read takes the whole table."""
