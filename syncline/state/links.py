@@ -39,6 +39,12 @@ class Links:
         found = ((*asked[row["place"] - 1], row) for row in rows)
         return {(ref, kind): _seen_from(ref, kind, row) for ref, kind, row in found}
 
+    async def analyze(self) -> None:
+        """Have PostgreSQL count the table: right after a first load it believes it to be empty, and looks for a record
+        through the index of the other side, row by row. Takes part of a second. Raises Transient, Fatal."""
+        with errors("analyzing syncline.links"):
+            await self._pool.execute("ANALYZE syncline.links")
+
     async def of(self, kind: Object, ids: Sequence[str], other: Object) -> dict[str, Link]:
         """Those of these records of one object with records of the other, by their ids, ended ones included; each seen
         from the record asked for. Raises Transient, Fatal."""

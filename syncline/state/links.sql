@@ -17,13 +17,23 @@ JOIN syncline.links l
 WHERE w.asked = 'b'
 
 -- name: of_a
--- Many records of one object; with ids in one list, the index is used whatever the table's statistics say.
-SELECT l.* FROM syncline.links l
-WHERE l.a_system = $1 AND l.a_object = $2 AND l.b_system = $3 AND l.b_object = $4 AND l.a_id = ANY($5::text[])
+-- Many records of one object; a probe of the index each.
+SELECT l.*
+FROM unnest($5::text[]) AS asked (id)
+CROSS JOIN LATERAL (
+    SELECT * FROM syncline.links
+    WHERE (a_system, a_object, a_id, b_system, b_object) = ($1, $2, asked.id, $3, $4)
+    LIMIT 1
+) AS l
 
 -- name: of_b
-SELECT l.* FROM syncline.links l
-WHERE l.b_system = $1 AND l.b_object = $2 AND l.a_system = $3 AND l.a_object = $4 AND l.b_id = ANY($5::text[])
+SELECT l.*
+FROM unnest($5::text[]) AS asked (id)
+CROSS JOIN LATERAL (
+    SELECT * FROM syncline.links
+    WHERE (b_system, b_object, b_id, a_system, a_object) = ($1, $2, asked.id, $3, $4)
+    LIMIT 1
+) AS l
 
 -- name: between
 SELECT l.*

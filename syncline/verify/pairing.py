@@ -140,7 +140,7 @@ class Pairing:
         sides = sorted(_sides(link), key=lambda side: side.ref)
         ids = [str(side.ref) for side in sides]
         if self._holds(link, row):
-            return digest(ids, [self._canonical(side) for side in sides])
+            return digest(ids, [side.known for side in sides])
         kind = row.ref.kind
         return digest(ids, str(row.ref), {field: self.form(kind, field, held) for field, held in row.fields.items()})
 
@@ -181,11 +181,6 @@ class Pairing:
             for fields in expected
             for field in mapped
         )
-
-    def _canonical(self, side: Side) -> Fields:
-        kind = side.ref.kind
-        found = {field: self.form(kind, field, side.known.get(field)) for field in self.known[kind]}
-        return {field: value for field, value in found.items() if value is not None}
 
     def _names_others(self, kind: Object) -> frozenset[str]:
         return frozenset[str]().union(

@@ -54,6 +54,7 @@ async def verify(
             forms |= systems.readers
             report = Report(at, unread=_only_sent(config))
             links = Links(pool)
+            await links.analyze()
             looks = Looks(chosen, systems.readers, links, Cursors(pool), report, progress)
             gathering = Gathering(settings, pool, list(config.pipelines))
             run = _Run(settings, config, looks, links, gathering, report)
