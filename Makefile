@@ -46,8 +46,7 @@ format: install  ## put the code into form
 
 docs: install  ## write docs/contracts.md and the schema of pipelines.yaml from the code
 	$(BIN)/python -m syncline.contracts.pages > docs/contracts.md
-	$(BIN)/python -m syncline.config.schema > docs/pipelines.schema.json
-	cp docs/pipelines.schema.json syncline/config/pipelines.schema.json
+	$(BIN)/python -m syncline.config.schema > syncline/config/pipelines.schema.json
 
 bench: install  ## records a second, as ratios to the mapper's peers and to a bare loop
 	$(BIN)/python -m benchmarks

@@ -4,15 +4,17 @@ Table `records`: record -> version, fields, deleted, affinity, and whether a pip
 deltas, so that filters and transforms always see the whole record; it drops repeats and stale versions; it knows the
 former parent, so that the old one hears of a move; and it keeps all commands of a record in one partition of the
 writer, that of its first parent.
+
+What comes by the topic `replay` is driven through though it repeats what is known; what came live always stays.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -24,6 +26,7 @@ from syncline.contracts.command import Command, OnDelete, command_id
 from syncline.contracts.deadletter import DeadLetter
 from syncline.contracts.errors import Malformed, RecordRejected
 from syncline.contracts.ref import Fields, Object, Ref
+from syncline.contracts.replay import Replay
 from syncline.contracts.request import Request
 from syncline.contracts.result import Outcome, Result
 from syncline.contracts.topics import EVENT_BYTES, Names
@@ -228,6 +231,15 @@ def _change(record: Input) -> Change:
     return Change.decode(record.value)
 
 
+class Subject(NamedTuple):
+    """A record that is driven through. source: its ref as text; former: its fields before the change."""
+
+    source: str
+    fields: Fields
+    former: Fields
+    affinity: str
+
+
 class Records:
     """The hop: `run` is what the engine calls. counts tells what became of the changes, for metrics."""
 
@@ -253,6 +265,7 @@ class Records:
         return Effects(view.changes, outputs)
 
     def _apply(self, routes: list[Route], change: Change, record: Input, view: View, outputs: list[Output]) -> None:
+        replay = Replay.of(record.headers) if record.topic == self._names.replay else None
         source = str(change.ref)
         key = source.encode()
         stored = view.get(RECORDS, key)
@@ -273,6 +286,12 @@ class Records:
             whole = change.complete and not deleted
             fields = change.fields if whole else {**before["fields"], **change.fields}
             same = (change.version, deleted, fields) == (before["version"], before["deleted"], before["fields"])
+            if replay and (same or (replay.kept and change.version == before["version"])):
+                # Only here are some pipelines left out, for a change that is news is everybody's: when it comes live
+                # it will be no news any more.
+                wanted = [each for each in routes if replay.pipelines is None or each.name in replay.pipelines]
+                self._again(wanted, change, before, record, outputs)
+                return
             # Who asks for a record wants to hear of it again, and so does who retries what could not be converted.
             if same and change.op != "snapshot" and not before.get("rejected"):
                 self.counts["repeated"] += 1
@@ -281,15 +300,35 @@ class Records:
         former: Fields = before["fields"] if before else {}
         affinity = before["affinity"] if before else self._affinity(routes, source, fields)
         row = {"version": change.version, "fields": fields, "deleted": deleted, "affinity": affinity}
+        if self._drive(routes, change, Subject(source, fields, former, affinity), record, outputs):
+            row["rejected"] = True
+        view.put(RECORDS, key, orjson.dumps(row))
+
+    def _again(
+        self, routes: list[Route], change: Change, row: dict[str, Any], record: Input, outputs: list[Output]
+    ) -> None:
+        """The record as it is known, for a change that tells nothing new of it. One that was kept on its topic may be
+        the earlier of two with the same version: whatever came live came later."""
+        self.counts["replayed"] += 1
+        op = "delete" if row["deleted"] else "update" if change.op == "delete" else change.op
+        known = change if op == change.op else replace(change, op=op)
+        subject = Subject(str(change.ref), row["fields"], row["fields"], row["affinity"])
+        self._drive(routes, known, subject, record, outputs)
+
+    def _drive(
+        self, routes: Iterable[Route], change: Change, subject: Subject, record: Input, outputs: list[Output]
+    ) -> bool:
+        """Through each pipeline. Returns whether one could not convert the record."""
+        rejected = False
         for route in routes:
             try:
-                self._route(route, source, change, fields, former, affinity, outputs)
+                self._route(route, change, subject, outputs)
             except RecordRejected as error:
-                row["rejected"] = True
+                rejected = True
                 self.counts["rejected"] += 1
-                outputs.append(self._dead_letter(error, record, source, route.name))
+                outputs.append(self._dead_letter(error, record, subject.source, route.name))
                 outputs.append(self._settled(route.name, change, "rejected", f"{error.code}: {error}"))
-        view.put(RECORDS, key, orjson.dumps(row))
+        return rejected
 
     def _affinity(self, routes: list[Route], source: str, record: Fields) -> str:
         """Decided once: were it to follow a record that moves, two writers could have the record in hand at a time."""
@@ -298,16 +337,9 @@ class Records:
                 return parent.on
         return source
 
-    def _route(
-        self,
-        route: Route,
-        source: str,
-        change: Change,
-        record: Fields,
-        former: Fields,
-        affinity: str,
-        outputs: list[Output],
-    ) -> None:
+    def _route(self, route: Route, change: Change, subject: Subject, outputs: list[Output]) -> None:
+        """Raises RecordRejected."""
+        source, record, former, affinity = subject
         parent = route.parent_of(record)
         unwanted = route.unwanted(change, record, parent)
         references = [] if unwanted else route.referred(record)

@@ -24,6 +24,7 @@ from syncline.runtime.admin import check_topics
 from syncline.runtime.consume import Record, consume
 from syncline.runtime.health import Health, serve
 from syncline.runtime.kafka import publisher
+from syncline.runtime.tuning import tune
 from syncline.runtime.waiting import patiently
 from syncline.state.conflicts import Conflicts
 from syncline.state.database import check_migrated, connect
@@ -80,6 +81,7 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
         )
         health.registry.register(Outcomes(writer, sinks, watch.paused))
         systems = {names.commands(system): system for system in config.targets}
+        tune()
 
         async def handle(records: Sequence[Record]) -> None:
             await watch.guard(systems[records[0].topic], writer.handle, records)

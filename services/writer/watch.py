@@ -107,9 +107,9 @@ class Watch:
             del self._waits[system]
             log.info("goes on", system=system, was=told)
         if any(now.get(kind) != each for kind, each in self._known.items() if kind.system == system):
+            await self.refresh(system)
             self._known |= now
             self._trusted.clear()
-            await self.refresh(system)
             raise Transient(
                 f"the schema of {system} changed, and the mapping still fits: the records are taken again", 0.0
             )

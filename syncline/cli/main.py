@@ -18,6 +18,8 @@ from syncline.cli.deletions import deletions_commands
 from syncline.cli.explain import explain_command
 from syncline.cli.held import held_commands
 from syncline.cli.letters import letters_commands
+from syncline.cli.replay import replay_command
+from syncline.cli.resync import rebuild_command, resync_command
 from syncline.cli.running import as_json, configured, run
 from syncline.cli.status import results_command, status_command
 from syncline.cli.verify import verify_command
@@ -32,7 +34,7 @@ from syncline.state.database import connect, migrate
 def cli() -> None:
     """Keeps Salesforce and your own customer data in step, both ways, over Kafka.
 
-    See it work on this machine: `syncline demo`. Then `syncline check`, `syncline migrate`, `syncline topics`, and
+    See it work on this machine: `syncline demo`. Then `syncline migrate`, `syncline topics`, `syncline check`, and
     start the services: python -m services.poller, services.mapper, services.writer.
 
     Settings come from the environment (SYNCLINE_KAFKA, SYNCLINE_DATABASE_URL, SYNCLINE_PIPELINES, ...).
@@ -130,6 +132,9 @@ for command in (
     results_command,
     explain_command,
     verify_command,
+    replay_command,
+    resync_command,
+    rebuild_command,
     held_commands,
     letters_commands,
     conflicts_commands,

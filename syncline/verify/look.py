@@ -97,9 +97,9 @@ class Looks:
 
     async def _add(self, pairing: Pairing, kind: Object, rows: Sequence[Row], sums: Buckets, read: Read) -> None:
         other = pairing.other(kind)
-        links = await self.links.of(kind, [row.ref.id for row in rows], other)
+        links = await self.links.find([(row.ref, other) for row in rows])
         for row in rows:
-            link = links.get(row.ref.id)
+            link = links.get((row.ref, other))
             if link and not link.ended:
                 read.linked += 1
                 a, b = (side.ref.id for side in _in_order(pairing, link))
@@ -119,12 +119,8 @@ class Looks:
         if not differing:
             return
         waiting: list[Link] = []
-        async for links in self.links.between(pairing.a, pairing.b, PAGE):
-            waiting += [
-                each
-                for each in links
-                if not each.ended and bucket_of(each.source.ref.id, each.target.ref.id) in differing
-            ]
+        async for links in self._linked(pairing):
+            waiting += [each for each in links if bucket_of(each.source.ref.id, each.target.ref.id) in differing]
             while len(waiting) >= PAGE:
                 part, waiting = waiting[:PAGE], waiting[PAGE:]
                 compared.again += len(part)
@@ -134,20 +130,25 @@ class Looks:
         for finding in await self._records(pairing, pairing.a, [each.source.ref for each in waiting]):
             yield finding
 
+    async def _linked(self, pairing: Pairing) -> AsyncIterator[list[Link]]:
+        """All pairs of the two objects, seen from `a`, in pages."""
+        after = 0
+        while links := await self.links.after(after, PAGE):
+            kinds = (pairing.a, pairing.b)
+            yield [each for each in links if not each.ended and (each.source.ref.kind, each.target.ref.kind) == kinds]
+            after = links[-1].id
+
     async def _records(self, pairing: Pairing, kind: Object, refs: Sequence[Ref]) -> list[Finding]:
         """Links first: what is read after them cannot be older than they are."""
         if not refs:
             return []
         other = pairing.other(kind)
         ids = [ref.id for ref in refs]
-        links = await self.links.of(kind, ids, other)
+        links = {ref: link for (ref, _), link in (await self.links.find([(ref, other) for ref in refs])).items()}
         own = await self.readers[kind].read(ids, pairing.fields(kind))
         partners = [link.target.ref.id for link in links.values() if not link.ended]
         others = await self.readers[other].read(partners, pairing.fields(other)) if partners else {}
-        pairs = {
-            link.source.ref: Pair(link, _rows(own.get(each), others.get(link.target.ref.id)))
-            for each, link in links.items()
-        }
+        pairs = {ref: Pair(link, _rows(own.get(ref.id), others.get(link.target.ref.id))) for ref, link in links.items()}
         named = await self._partners(pairing, pairs.values())
         found = []
         for ref in refs:

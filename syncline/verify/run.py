@@ -54,7 +54,6 @@ async def verify(
             forms |= systems.readers
             report = Report(at, unread=_only_sent(config))
             links = Links(pool)
-            await links.analyze()
             looks = Looks(chosen, systems.readers, links, Cursors(pool), report, progress)
             gathering = Gathering(settings, pool, list(config.pipelines))
             run = _Run(settings, config, looks, links, gathering, report)
@@ -166,7 +165,7 @@ class _Run:
             self._settings.kafka,
             [
                 (names.poller, [names.requests]),
-                (names.mapper, [names.changes(kind) for kind in config.sources]),
+                (names.mapper, [*map(names.changes, config.sources), names.replay]),
                 # A parent that is written releases its children, and a record its references.
                 *2 * [(names.mapper, [names.mapped]), (names.writer, commands), (names.mapper, [names.results])],
             ],

@@ -47,6 +47,7 @@ class Target:
     passes: int = 0
     second: float = 0.0
     ends: Exception | None = None
+    refuses: Exception | None = None
 
     def __post_init__(self) -> None:
         self.watch = Watch(config(), BEGUN, self.ask, self.refresh, clock=lambda: self.second)
@@ -58,6 +59,8 @@ class Target:
         return self.now
 
     async def refresh(self, system: str) -> None:
+        if self.refuses:
+            raise self.refuses
         self.refreshed += 1
 
     async def handle(self, records: Any) -> None:
@@ -135,6 +138,13 @@ async def test_a_change_that_the_mapping_takes_is_learned_and_the_records_are_ta
     target.ends = None
     await target.run()
     assert (target.refreshed, target.asked) == (1, 1)
+
+
+async def test_a_sink_that_could_not_learn_it_tries_again() -> None:
+    target = Target(ends=Doubt("companies", MISSING), now=with_field("Note__c"), refuses=Transient("away"))
+    assert str(await target.waits()) == "away"
+    target.refuses = None
+    assert "the mapping still fits" in str(await target.waits())
 
 
 async def test_a_change_that_makes_no_write_fail_is_noticed_in_time() -> None:
