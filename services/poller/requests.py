@@ -1,4 +1,4 @@
-"""Answers the mapper's requests: reads the records that children wait for, and publishes them as changes.
+"""Answers requests: reads the records that children wait for, or that changed unseen, and publishes them as changes.
 
 Needs no lease: what is read here is final for its version, so it cannot overtake a newer change of the same record.
 """
@@ -13,7 +13,7 @@ import structlog
 from services.poller.events import dead_letter, messages
 from services.poller.metrics import Metrics
 from services.poller.ports import Publishes
-from services.poller.sources import Source
+from services.poller.sources import Known, Source
 from syncline.contracts.deadletter import DeadLetter
 from syncline.contracts.errors import Fatal, Malformed, RecordRejected
 from syncline.contracts.ref import Object, Ref
@@ -54,24 +54,31 @@ class Requests:
         """Each object's records are read in one call, each record once. Raises Transient: run the pass again."""
         letters: list[Message] = []
         wanted: dict[Object, dict[str, Record]] = {}
+        known: dict[Object, dict[str, str]] = {}
         for record in records:
             try:
-                ref = Request.decode(record.value).ref
+                request = Request.decode(record.value)
+                ref = request.ref
                 if ref.kind in self._streams:
                     letters.append(self._letter(SENT_ONLY, record, ref))
                     continue
                 if ref.kind not in self._sources:
                     raise Malformed(f"no pipeline reads {ref.kind}", fields=("ref",))
                 wanted.setdefault(ref.kind, {}).setdefault(ref.id, record)
+                if request.known is not None:
+                    met = known.setdefault(ref.kind, {})
+                    met[ref.id] = max(request.known, met.get(ref.id, ""))
             except RecordRejected as error:
                 letters.append(self._letter(error, record, None))
-        answers = await asyncio.gather(*(self._answer(kind, asked) for kind, asked in wanted.items()))
+        answers = await asyncio.gather(
+            *(self._answer(kind, asked, known.get(kind, {})) for kind, asked in wanted.items())
+        )
         await self._publisher.publish([*letters, *(message for answer in answers for message in answer)])
 
-    async def _answer(self, kind: Object, asked: Mapping[str, Record]) -> list[Message]:
+    async def _answer(self, kind: Object, asked: Mapping[str, Record], known: Known) -> list[Message]:
         count = self._metrics.requests
         try:
-            found = await self._sources[kind].fetch(list(asked))
+            found = await self._sources[kind].fetch(list(asked), known)
         except Fatal as error:
             log.error("cannot be read", object=str(kind), why=str(error), records=len(asked))
             count.labels(*kind, "failed").inc(len(asked))

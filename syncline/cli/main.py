@@ -23,6 +23,7 @@ from syncline.cli.replay import replay_command
 from syncline.cli.resync import rebuild_command, resync_command
 from syncline.cli.running import as_json, configured, run
 from syncline.cli.status import results_command, status_command
+from syncline.cli.verify import verify_command
 from syncline.config.model import PostgresSystem
 from syncline.contracts.topics import topics as all_topics
 from syncline.runtime.admin import create_topics
@@ -134,6 +135,7 @@ for command in (
     status_command,
     results_command,
     explain_command,
+    verify_command,
     replay_command,
     resync_command,
     rebuild_command,

@@ -18,6 +18,9 @@ from syncline.runtime.scan import Offsets, reader
 FOUND = 15.0
 """Seconds within which a broker finds who coordinates a group."""
 
+LOOK = 0.2
+"""Seconds between two looks at what a group has committed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -82,6 +85,24 @@ async def watching(address: str, wanted: Mapping[str, Sequence[str]], *, partiti
     """`wanted`: group to the topics that it reads. Raises Transient, also inside."""
     async with reader(address) as consumer, asking(address) as admin:
         yield Watch(consumer, admin, wanted, partitions)
+
+
+Stage = tuple[str, Sequence[str]]
+"""A consumer group, and topics that it reads."""
+
+
+async def worked_off(address: str, stages: Sequence[Stage], *, partitions: int, within: float) -> bool:
+    """Wait until each group has done what was on its topics when its turn came, one stage after the other: what a stage
+    makes of that is on the next one's topics by then. False when `within` seconds did not suffice. Raises Transient."""
+    until = time.monotonic() + within
+    async with watching(address, {}, partitions=partitions) as watch:
+        for name, topics in stages:
+            ends = await watch.ends(topics)
+            while not await watch.reached(name, ends):
+                if time.monotonic() > until:
+                    return False
+                await asyncio.sleep(LOOK)
+    return True
 
 
 async def committed(admin: Any, name: str) -> Mapping[TopicPartition, Any]:

@@ -59,6 +59,12 @@ class Conflicts:
         with errors("reading syncline.conflicts"):
             return [_recorded(row) for row in await self._pool.fetch(SQL["list"], limit, waiting)]
 
+    async def about(self, pipelines: Sequence[str], sources: Sequence[Ref]) -> Sequence[Recorded]:
+        """Those of these records in these pipelines, oldest first. Raises Transient, Fatal."""
+        with errors("reading syncline.conflicts"):
+            rows = await self._pool.fetch(SQL["about"], list(pipelines), list(map(str, sources)))
+        return [_recorded(row) for row in rows]
+
     async def get(self, id: int) -> Recorded | None:  # noqa: A002 - what people call it
         with errors("reading syncline.conflicts"):
             row = await self._pool.fetchrow(SQL["get"], id)

@@ -18,6 +18,13 @@ WHERE NOT $2 OR (decided IN ('review', 'paused') AND resolved IS NULL)
 ORDER BY id DESC
 LIMIT $1
 
+-- name: about
+SELECT id, pipeline, source, target, field, agreed, incoming, present, decided, version, source_time, target_time,
+       inputs, resolved, at
+FROM syncline.conflicts
+WHERE pipeline = ANY($1::text[]) AND source = ANY($2::text[])
+ORDER BY id
+
 -- name: get
 SELECT id, pipeline, source, target, field, agreed, incoming, present, decided, version, source_time, target_time,
        inputs, resolved, at

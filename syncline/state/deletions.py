@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from syncline.contracts.command import Command
+from syncline.contracts.ref import Ref
 from syncline.runtime.postgres import errors
 from syncline.runtime.sql import statements
 
@@ -85,6 +86,12 @@ class Deletions:
         """Those that do not go on by themselves, counted by pipeline and state."""
         with errors("reading syncline.deletions"):
             return [Stopped(*row) for row in await self._pool.fetch(SQL["stopped"])]
+
+    async def of(self, pipelines: Sequence[str], sources: Sequence[Ref]) -> dict[Ref, str]:
+        """The state of those deletions of these records that were not carried out: `waiting`, `blocked`, `refused`."""
+        with errors("reading syncline.deletions"):
+            rows = await self._pool.fetch(SQL["of"], list(pipelines), list(map(str, sources)))
+        return {Ref.parse(row["source"]): row["state"] for row in rows}
 
     async def approve(self, pipeline: str) -> list[Command]:
         """The commands that wait, are blocked, or were approved and not carried out yet: they are to be sent again."""

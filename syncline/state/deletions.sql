@@ -62,6 +62,11 @@ WHERE state IN ('waiting', 'blocked')
 GROUP BY pipeline, state
 ORDER BY pipeline, state
 
+-- name: of
+SELECT source, state
+FROM syncline.deletions
+WHERE pipeline = ANY($1::text[]) AND source = ANY($2::text[]) AND state IN ('waiting', 'blocked', 'refused')
+
 -- name: approve
 -- Those approved before too: whoever approved them may have been cut off before they were on their way.
 UPDATE syncline.deletions SET state = 'approved', consented = true

@@ -293,6 +293,27 @@ async def test_records_asked_for_are_read_and_the_others_named(pool: Any, reader
     assert polled.id == found.changes[0].id
 
 
+async def test_what_changed_while_nobody_logged_it_is_no_older_than_what_was_known_of_it(
+    pool: Any, reader: Reader
+) -> None:
+    kept, removed = await add(pool, "Acme"), await add(pool, "Gone")
+    before = {change.ref.id: change.version for change in await reader.read()}
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute("SET LOCAL session_replication_role = replica")  # triggers do not fire
+        await connection.execute("UPDATE hub.companies SET name = 'Acme 2' WHERE id = $1::text::uuid", kept)
+        await connection.execute("DELETE FROM hub.companies WHERE id = $1::text::uuid", removed)
+        await connection.execute("DELETE FROM syncline_capture.changes WHERE key = $1", kept)
+    found = await reader.source.fetch([kept, removed], before)
+    assert [(each.ref.id, each.op, each.version) for each in found.changes] == [
+        (kept, "snapshot", before[kept]),
+        (removed, "delete", before[removed]),
+    ]
+    assert found.changes[0].fields["name"] == "Acme 2"
+    assert found.missing == []
+    unmet = await reader.source.fetch([kept, removed])
+    assert ([each.version for each in unmet.changes], unmet.missing) == (["0" * 20], [removed])
+
+
 async def test_a_position_of_another_database_is_refused(pool: Any, reader: Reader) -> None:
     reader.position = {"xid": "999999999999", "seq": 1}
     with pytest.raises(Fatal, match=r"restored or replaced.*syncline\.cursors"):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator, Collection, Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from syncline.contracts.change import Change
@@ -11,6 +12,12 @@ from syncline.contracts.ref import Object
 
 Position = dict[str, Any]
 """How far an object has been read: a JSON object that only its source understands."""
+
+
+Known = Mapping[str, str]
+"""Id to the version that a record was met in. Something changed it without telling its system's log or clock, so what
+is read now is news, whatever version the system gives it."""
+NOT_MET: Known = MappingProxyType({})
 
 
 class Page(NamedTuple):
@@ -46,8 +53,9 @@ class Source(Protocol):
         of a page before, None at the beginning; it is no position of `pages`. Leaves out what changed a moment ago,
         which comes by the next poll."""
 
-    async def fetch(self, ids: Collection[str]) -> Fetched:
-        """These records as they are now, as `snapshot` changes."""
+    async def fetch(self, ids: Collection[str], known: Known = NOT_MET) -> Fetched:
+        """These records as they are now, as `snapshot` changes. One that is known counts as no older than that, and as
+        deleted when it is gone."""
 
     async def wait(self, seconds: float) -> None:
         """Until something may have changed, at most about so long."""

@@ -14,7 +14,7 @@ from uuid import UUID
 import asyncpg
 import structlog
 
-from services.poller.sources import Fetched, Page, Position
+from services.poller.sources import NOT_MET, Fetched, Known, Page, Position
 from services.poller.waiting import until
 from syncline.contracts.change import Change, Op
 from syncline.contracts.errors import Fatal, Transient
@@ -98,19 +98,24 @@ class PostgresSource:
                 return
             at = page.position
 
-    async def fetch(self, ids: Collection[str]) -> Fetched:
+    async def fetch(self, ids: Collection[str], known: Known = NOT_MET) -> Fetched:
         query = await self._query()
         keys = {asked: _canonical(asked, query.key_type) for asked in ids}
         wanted = [key for key in keys.values() if key is not None]
         async with self._snapshot() as connection:
             records = await _records(connection, query, wanted)
-            versions = await capture.versions(connection, self.kind.name, list(records))
-        changes = [
-            self._change(key, version, fields, "snapshot")
-            for key, fields in records.items()
-            if (version := versions.get(key, NEVER_LOGGED)).settled
-        ]
-        return Fetched(changes, [asked for asked, key in keys.items() if key not in records])
+            gone = [key for asked, key in keys.items() if key is not None and asked in known and key not in records]
+            versions = await capture.versions(connection, self.kind.name, [*records, *gone])
+        floors = {key: known.get(asked, "") for asked, key in keys.items()}
+        changes = []
+        for key in (*records, *gone):
+            version = versions.get(key, NEVER_LOGGED)
+            if version.settled:
+                op: Op = "snapshot" if key in records else "delete"
+                version = version._replace(text=max(version.text, floors[key]))
+                changes.append(self._change(key, version, records.get(key, {}), op))
+        there = {*records, *gone}
+        return Fetched(changes, [asked for asked, key in keys.items() if key not in there])
 
     async def wait(self, seconds: float) -> None:
         try:

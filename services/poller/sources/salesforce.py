@@ -6,6 +6,7 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -25,7 +26,7 @@ from services.poller.cursor import (
 )
 from services.poller.ports import Queries
 from services.poller.rows import Rows
-from services.poller.sources import Fetched, Page
+from services.poller.sources import NOT_MET, Fetched, Known, Page
 from services.poller.sources import Position as Stored
 from syncline.contracts.errors import SessionExpired, Throttled, Transient
 from syncline.contracts.ref import Object
@@ -144,8 +145,9 @@ class SalesforceSource:
                 at = {**place(rows[-1]).document(), "until": until}
                 yield Page(self._rows.changes(rows, "snapshot"), at, remaining)
 
-    async def fetch(self, ids: Collection[str]) -> Fetched:
-        """Raises Transient, Throttled, Fatal. What is in the recycle bin is missing."""
+    async def fetch(self, ids: Collection[str], known: Known = NOT_MET) -> Fetched:
+        """Raises Transient, Throttled, Fatal. What is in the recycle bin is missing, but for what was known: that is
+        deleted. What is not there either is missing in any case: it may just be hidden from us."""
         wanted = [asked for asked in ids if _ID.fullmatch(asked)]
         settled = await self._server_time() - timedelta(seconds=self._lag)
         rows: list[dict[str, Any]] = []
@@ -156,11 +158,15 @@ class SalesforceSource:
             fields=Names([*READ_ALWAYS, *self._fields]),
             name=Name(self.kind.name),
         ):
-            async for page, _ in self._pages(statement, include_deleted=False):
-                rows += page
+            async for page, _ in self._pages(statement, include_deleted=bool(known)):
+                rows += [row for row in page if not row["IsDeleted"] or row["Id"] in known]
         found = {row["Id"] for row in rows} | {row["Id"][:15] for row in rows}
         final = [row for row in rows if datetime.fromisoformat(normal(row["SystemModstamp"])) <= settled]
-        return Fetched(self._rows.changes(final, "snapshot"), [asked for asked in ids if asked not in found])
+        changes = [
+            replace(change, version=max(change.version, known.get(change.ref.id, "")))
+            for change in self._rows.changes(final, "snapshot")
+        ]
+        return Fetched(changes, [asked for asked in ids if asked not in found])
 
     async def wait(self, seconds: float) -> None:
         usage = self._client.usage

@@ -68,7 +68,7 @@ results = st.builds(
     written=st.lists(name, max_size=3).map(tuple),
     created=st.booleans(),
 )
-requests = st.builds(Request, ref=ref, reason=text)
+requests = st.builds(Request, ref=ref, reason=text, known=st.none() | text)
 letters = st.builds(
     DeadLetter,
     stage=st.sampled_from(sorted(STAGES)),

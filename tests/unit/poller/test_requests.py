@@ -89,3 +89,11 @@ async def test_a_system_that_only_sends_is_not_asked() -> None:
     (letter,) = asking.outside.letters()
     assert (letter.code, letter.ref) == ("CANNOT_BE_READ", "shop/customer/7")
     assert "incremental snapshot" in letter.remedy
+
+
+async def test_the_version_that_a_record_is_known_by_goes_along_the_highest_of_several() -> None:
+    asking = Asking()
+    ref = Ref(*COMPANY, "1")
+    known = [Request(ref=ref, reason="changed unseen", known=version).encode() for version in ("7", "9", "8")]
+    await asking.ask(*known, request(COMPANY, "2"), request(COMPANY, "1"))
+    assert asking.companies.known == [{"1": "9"}]

@@ -265,3 +265,24 @@ def test_the_memory_of_events_is_bounded_by_age_and_by_count() -> None:
     assert seen.fresh(events) == [*events[:2], *events[3:]]
     seen.add(events[3:])
     assert seen.fresh(events) == events[:2]
+
+
+async def test_what_changed_without_its_stamp_is_no_older_than_what_was_known_of_it() -> None:
+    world = World()
+    key = world.write("Acme", late=600)
+    world.tick(60)
+    known = {key: "2026-11-20T09:55:00.000Z"}
+    (met,) = (await world.source().fetch([key], known)).changes
+    (unmet,) = (await world.source().fetch([key])).changes
+    assert (met.version, unmet.version) == ("2026-11-20T09:55:00.000Z", "2026-11-20T09:50:00.000Z")
+    assert (met.op, met.fields["Name"]) == ("snapshot", "Acme")
+
+
+async def test_what_was_known_and_is_in_the_recycle_bin_is_deleted_and_what_nobody_sees_is_missing() -> None:
+    world = World()
+    key, other = (world.write("Acme", deleted=True) for _ in range(2))
+    hidden = "0015e00000Ab1CdAAJ"
+    world.tick(60)
+    found = await world.source().fetch([key, other, hidden], {key: "2026-11-20T09:00:00.000Z", hidden: "1"})
+    assert [(change.ref.id, change.op, change.fields) for change in found.changes] == [(key, "delete", {})]
+    assert found.missing == [other, hidden]

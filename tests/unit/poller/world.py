@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from services.poller.loop import Loop
 from services.poller.metrics import Metrics
 from services.poller.resync import Resyncing
-from services.poller.sources import Fetched, Page, Position
+from services.poller.sources import NOT_MET, Fetched, Known, Page, Position
 from syncline.contracts.change import Change
 from syncline.contracts.deadletter import DeadLetter
 from syncline.contracts.ref import Fields, Object, Ref
@@ -56,6 +56,7 @@ class Scripted:
     records: dict[str, Change] = field(default_factory=dict)
     interval: float = 0
     asked: list[list[str]] = field(default_factory=list)
+    known: list[dict[str, str]] = field(default_factory=list)
     at: list[Position | None] = field(default_factory=list)
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     refusal: Exception | None = None
@@ -78,8 +79,9 @@ class Scripted:
         for page in self.whole[positions.index(position) + 1 if position else 0 :]:
             yield page
 
-    async def fetch(self, ids: Collection[str]) -> Fetched:
+    async def fetch(self, ids: Collection[str], known: Known = NOT_MET) -> Fetched:
         self.asked.append(list(ids))
+        self.known.append(dict(known))
         if self.refusal:
             raise self.refusal
         return Fetched(

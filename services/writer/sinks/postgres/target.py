@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.writer.sinks.postgres.sql import Table
-from services.writer.sinks.postgres.values import canonical, row_id
 from syncline.config.model import HubObject
 from syncline.contracts.errors import RecordRejected
 from syncline.contracts.ref import Fields
 from syncline.hub.records import Query, record_query
 from syncline.hub.tables import Column, Tables, describe, quoted_table
+from syncline.hub.values import canonical, row_id
 from syncline.runtime.postgres import errors
 from syncline.runtime.sql import statements
 

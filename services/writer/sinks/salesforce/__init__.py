@@ -1,4 +1,4 @@
-"""Salesforce as a target. `values` is pure; `sink` calls the client, 200 rows a call, one call after the other."""
+"""Salesforce as a target. 200 rows a call, one call after the other."""
 
 from services.writer.sinks.salesforce.sink import SalesforceSink, salesforce_sink
 

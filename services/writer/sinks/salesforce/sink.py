@@ -13,13 +13,13 @@ from typing import Any
 from services.writer.sinks import Present, Saved, Write, Written
 from services.writer.sinks.repeats import repeats
 from services.writer.sinks.salesforce.calls import calls
-from services.writer.sinks.salesforce.values import canonical, fold, literal, version
 from syncline.contracts.errors import Fatal, RecordRejected, SessionExpired, Transient
 from syncline.contracts.ref import Fields, Value
 from syncline.salesforce import collections
 from syncline.salesforce.client import Salesforce
 from syncline.salesforce.errors import LocatorExpired
 from syncline.salesforce.soql import Name, Names, bind, chunks
+from syncline.salesforce.values import canonical, fold, literal, version
 
 STAMP = "SystemModstamp"
 GONE = ("ENTITY_IS_DELETED", "INVALID_CROSS_REFERENCE_KEY", "NOT_FOUND")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from services.writer.sinks.postgres.values import canonical, row_id
 from syncline.contracts.catalog import FieldInfo
 from syncline.contracts.ref import Value
 from syncline.hub.tables import Column
+from syncline.hub.values import canonical, row_id
 
 
 def column(declared: str) -> Column:

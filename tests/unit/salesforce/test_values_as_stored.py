@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from services.writer.sinks.salesforce.values import canonical, fold, literal
 from syncline.contracts.ref import Value
+from syncline.salesforce.values import canonical, fold, literal
 
 
 @pytest.mark.parametrize(
