@@ -14,7 +14,7 @@ from syncline.runtime.waiting import pause
 WINDOW = 50_000
 """Messages that may be under way between the sources and the targets: so many a live change finds before it, a few
 seconds' worth. Fewer would keep the mapper waiting: what it has done shows with its next commit, a second later."""
-LOOK = 0.1
+LOOK = 0.25
 """Seconds between two looks while there is no room."""
 
 
