@@ -50,8 +50,9 @@ format: install  ## put the code into form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: install  ## write docs/contracts.md from the contracts
+docs: install  ## write docs/contracts.md and the schema of pipelines.yaml from the code
 	$(BIN)/python -m syncline.contracts.pages > docs/contracts.md
+	$(BIN)/python -m syncline.config.schema > syncline/config/pipelines.schema.json
 
 bench: install  ## records a second, as ratios to the mapper's peers and to a bare loop
 	$(BIN)/python -m benchmarks

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [poller|mapper|held|recovery|writer] [--json] [--records N]`."""
+"""`python -m benchmarks [poller|mapper|held|recovery|writer|replay] [--json] [--records N]`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from benchmarks.held import held
 from benchmarks.mapper import mapper
 from benchmarks.poller import poller
 from benchmarks.recovery import recovery
+from benchmarks.replay import replay
 from benchmarks.stage import Bench, Row, opened
 from benchmarks.writer import writer
 from syncline.contracts.errors import SynclineError
@@ -45,6 +46,7 @@ STAGES = {
     "held": Stage(held, 100_000),
     "recovery": Stage(recovery, 200_000),
     "writer": Stage(writer, 10_000),
+    "replay": Stage(replay, 200_000),
 }
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 
 from benchmarks.peers.waiting import RESULT
@@ -13,11 +12,9 @@ from services.mapper.engine import Effects, Hop, Input, Reader
 from services.mapper.engine.settings import EngineSettings
 from services.mapper.engine.worker import Engine
 from services.mapper.join import HELD, SYNCED_TABLE, Join
-from services.mapper.tuning import tune
 from syncline.contracts.topics import Names
 from syncline.runtime.process import run
-
-FIELDS = [field.name for field in fields(Input)]
+from syncline.runtime.tuning import tune
 
 
 async def main(stop: asyncio.Event, kafka: str, topic: str, output: str, state_dir: str) -> None:
@@ -26,7 +23,7 @@ async def main(stop: asyncio.Event, kafka: str, topic: str, output: str, state_d
 
     def named(record: Input) -> Input:
         """The hop tells results by their topic."""
-        given = {name: getattr(record, name) for name in FIELDS}
+        given = {name: getattr(record, name) for name in Input._fields}
         return Input(**{**given, "topic": names.results})
 
     def both(batch: Sequence[Input], stored: Reader) -> Effects:

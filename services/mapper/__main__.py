@@ -17,12 +17,12 @@ from services.mapper.engine.worker import Engine
 from services.mapper.join import HELD, SYNCED_TABLE, Join
 from services.mapper.metrics import MapperMetrics
 from services.mapper.records import RECORDS, Records
-from services.mapper.tuning import tune
 from syncline.config.model import Config
 from syncline.config.settings import Settings
 from syncline.contracts.topics import topics
 from syncline.runtime.admin import check_topics
 from syncline.runtime.health import Health, serve
+from syncline.runtime.tuning import tune
 from syncline.runtime.waiting import patiently, pause, together
 from syncline.systems.service import run_service
 
@@ -39,7 +39,7 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
     expected = topics(names, config.sources, config.targets)
     records, join = Records(config, names), Join(names)
     doors = Doors(config.doors, names, own={topic.name for topic in expected})
-    sources = tuple(names.changes(kind) for kind in config.sources)
+    changes = (*map(names.changes, config.sources), names.replay)
     engine = Engine(
         EngineSettings(
             kafka=settings.kafka,
@@ -50,7 +50,7 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
             session_timeout=settings.session_timeout,
         ),
         [
-            Hop("records", sources, (RECORDS,), records.run),
+            Hop("records", changes, (RECORDS,), records.run),
             Hop("join", (names.mapped, names.results), (SYNCED_TABLE, HELD), join.run),
         ],
     )

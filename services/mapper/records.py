@@ -1,32 +1,36 @@
 """The first hop, pure: changes become the whole record, and the record a command for each pipeline that wants it.
 
-Table `records`: record -> version, fields, deleted, affinity. It merges deltas, so that filters and transforms always
-see the whole record; it drops repeats and stale versions; it knows the former parent, so that the old one hears of a
-move; and it keeps all commands of a record in one partition of the writer, that of its first parent.
+Table `records`: record -> version, fields, deleted, affinity, and whether a pipeline could not convert it. It merges
+deltas, so that filters and transforms always see the whole record; it drops repeats and stale versions; it knows the
+former parent, so that the old one hears of a move; and it keeps all commands of a record in one partition of the
+writer, that of its first parent.
+
+What comes by the topic `replay` is driven through though it repeats what is known; what came live always stays.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from services.mapper.engine import Effects, Input, Output, Reader, View
 from services.mapper.mapped import Mapped, Wait
-from services.mapper.transform import Transformer
 from syncline.config.model import Config, Deactivate, Pipeline
 from syncline.contracts.change import Change
 from syncline.contracts.command import Command, OnDelete, command_id
 from syncline.contracts.deadletter import DeadLetter
 from syncline.contracts.errors import Malformed, RecordRejected
 from syncline.contracts.ref import Fields, Object, Ref
+from syncline.contracts.replay import Replay
 from syncline.contracts.request import Request
-from syncline.contracts.result import Result
+from syncline.contracts.result import Outcome, Result
 from syncline.contracts.topics import EVENT_BYTES, Names
+from syncline.mapping import Transformer
 
 RECORDS = "records"
 
@@ -144,7 +148,10 @@ class Route:
     def deletion(self, change: Change) -> Command:
         """What it deactivates counts as emptied at the source, so that a restored record brings its values back."""
         mapped = [
-            each.from_ for field, each in self.pipeline.fields.items() if field in self.deactivated and each.from_
+            source
+            for field, each in self.pipeline.fields.items()
+            if field in self.deactivated
+            for source in each.inputs
         ]
         return self.command(
             change,
@@ -224,6 +231,15 @@ def _change(record: Input) -> Change:
     return Change.decode(record.value)
 
 
+class Subject(NamedTuple):
+    """A record that is driven through. source: its ref as text; former: its fields before the change."""
+
+    source: str
+    fields: Fields
+    former: Fields
+    affinity: str
+
+
 class Records:
     """The hop: `run` is what the engine calls. counts tells what became of the changes, for metrics."""
 
@@ -242,13 +258,14 @@ class Records:
                 routes = self._routes.get(change.ref[:2])
                 if routes is None:
                     raise Malformed(f"no pipeline reads {change.ref.kind}", fields=("source",))
-                self._apply(routes, change, view, outputs)
+                self._apply(routes, change, record, view, outputs)
             except RecordRejected as error:
                 self.counts["rejected"] += 1
                 outputs.append(self._dead_letter(error, record))
         return Effects(view.changes, outputs)
 
-    def _apply(self, routes: list[Route], change: Change, view: View, outputs: list[Output]) -> None:
+    def _apply(self, routes: list[Route], change: Change, record: Input, view: View, outputs: list[Output]) -> None:
+        replay = Replay.of(record.headers) if record.topic == self._names.replay else None
         source = str(change.ref)
         key = source.encode()
         stored = view.get(RECORDS, key)
@@ -269,16 +286,49 @@ class Records:
             whole = change.complete and not deleted
             fields = change.fields if whole else {**before["fields"], **change.fields}
             same = (change.version, deleted, fields) == (before["version"], before["deleted"], before["fields"])
-            if same and change.op != "snapshot":  # who asks for a record wants to hear of it again
+            if replay and (same or (replay.kept and change.version == before["version"])):
+                # Only here are some pipelines left out, for a change that is news is everybody's: when it comes live
+                # it will be no news any more.
+                wanted = [each for each in routes if replay.pipelines is None or each.name in replay.pipelines]
+                self._again(wanted, change, before, record, outputs)
+                return
+            # Who asks for a record wants to hear of it again, and so does who retries what could not be converted.
+            if same and change.op != "snapshot" and not before.get("rejected"):
                 self.counts["repeated"] += 1
                 return
         self.counts["changed"] += 1
         former: Fields = before["fields"] if before else {}
         affinity = before["affinity"] if before else self._affinity(routes, source, fields)
         row = {"version": change.version, "fields": fields, "deleted": deleted, "affinity": affinity}
+        if self._drive(routes, change, Subject(source, fields, former, affinity), record, outputs):
+            row["rejected"] = True
         view.put(RECORDS, key, orjson.dumps(row))
+
+    def _again(
+        self, routes: list[Route], change: Change, row: dict[str, Any], record: Input, outputs: list[Output]
+    ) -> None:
+        """The record as it is known, for a change that tells nothing new of it. One that was kept on its topic may be
+        the earlier of two with the same version: whatever came live came later."""
+        self.counts["replayed"] += 1
+        op = "delete" if row["deleted"] else "update" if change.op == "delete" else change.op
+        known = change if op == change.op else replace(change, op=op)
+        subject = Subject(str(change.ref), row["fields"], row["fields"], row["affinity"])
+        self._drive(routes, known, subject, record, outputs)
+
+    def _drive(
+        self, routes: Iterable[Route], change: Change, subject: Subject, record: Input, outputs: list[Output]
+    ) -> bool:
+        """Through each pipeline. Returns whether one could not convert the record."""
+        rejected = False
         for route in routes:
-            self._route(route, source, change, fields, former, affinity, outputs)
+            try:
+                self._route(route, change, subject, outputs)
+            except RecordRejected as error:
+                rejected = True
+                self.counts["rejected"] += 1
+                outputs.append(self._dead_letter(error, record, subject.source, route.name))
+                outputs.append(self._settled(route.name, change, "rejected", f"{error.code}: {error}"))
+        return rejected
 
     def _affinity(self, routes: list[Route], source: str, record: Fields) -> str:
         """Decided once: were it to follow a record that moves, two writers could have the record in hand at a time."""
@@ -287,16 +337,9 @@ class Records:
                 return parent.on
         return source
 
-    def _route(
-        self,
-        route: Route,
-        source: str,
-        change: Change,
-        record: Fields,
-        former: Fields,
-        affinity: str,
-        outputs: list[Output],
-    ) -> None:
+    def _route(self, route: Route, change: Change, subject: Subject, outputs: list[Output]) -> None:
+        """Raises RecordRejected."""
+        source, record, former, affinity = subject
         parent = route.parent_of(record)
         unwanted = route.unwanted(change, record, parent)
         references = [] if unwanted else route.referred(record)
@@ -310,7 +353,7 @@ class Records:
         if change.op == "delete" and route.on_delete:
             outputs.append(self._mapped(Mapped.of(route.deletion(change), (), affinity)))
         elif unwanted:
-            outputs.append(self._skipped(route.name, change, unwanted))
+            outputs.append(self._settled(route.name, change, "skipped", unwanted))
         else:
             outputs.append(self._mapped(route.whole(source, change, record, parent, affinity)))
             for reference, wait in references:
@@ -320,10 +363,10 @@ class Records:
     def _mapped(self, mapped: Mapped) -> Output:
         return Output(self._names.mapped, mapped.key, mapped.encode())
 
-    def _skipped(self, pipeline: str, change: Change, reason: str) -> Output:
+    def _settled(self, pipeline: str, change: Change, outcome: Outcome, reason: str) -> Output:
         result = Result(
             pipeline=pipeline,
-            outcome="skipped",
+            outcome=outcome,
             source=change.ref,
             target=None,
             version=change.version,
@@ -331,7 +374,9 @@ class Records:
         )
         return Output(self._names.results, str(change.ref).encode(), result.encode())
 
-    def _dead_letter(self, error: RecordRejected, record: Input) -> Output:
+    def _dead_letter(
+        self, error: RecordRejected, record: Input, ref: str | None = None, pipeline: str | None = None
+    ) -> Output:
         position = f"{record.topic}/{record.partition}/{record.offset}"
-        letter = DeadLetter.of(error, stage="mapper", position=position, input=record.value)
+        letter = DeadLetter.of(error, stage="mapper", position=position, input=record.value, ref=ref, pipeline=pipeline)
         return Output(self._names.dead_letters, letter.key, letter.encode())

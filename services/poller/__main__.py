@@ -14,9 +14,11 @@ from services.poller.loop import Loop
 from services.poller.metrics import Metrics
 from services.poller.opening import Opening
 from services.poller.requests import Requests
+from services.poller.resync import Resyncing
 from syncline.config.model import Config
 from syncline.config.settings import Settings
 from syncline.contracts.topics import Topic
+from syncline.replay.window import WINDOW, Window, lag
 from syncline.runtime.admin import check_topics
 from syncline.runtime.consume import consume
 from syncline.runtime.health import Health, serve
@@ -25,18 +27,21 @@ from syncline.runtime.waiting import patiently, together
 from syncline.state.cursors import Cursors
 from syncline.state.database import check_migrated, connect
 from syncline.state.leases import Leases
+from syncline.state.resyncs import Resyncs
 from syncline.systems.service import run_service
 
 REQUESTS_IN_A_PASS = 2_000
 REQUESTS_LINGER = 0.2
 """Seconds to collect requests: records of one object are read in one call."""
+RESYNC_LOOK = 1.0
+"""Seconds between two looks at how much is under way while a resync waits for room; each opens a connection."""
 
 
 async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
     rng = random.SystemRandom()
     health, names = Health(), settings.names
     metrics = Metrics(health.registry)
-    topics = [names.requests, names.dead_letters, *map(names.changes, config.polled)]
+    topics = [names.requests, names.dead_letters, names.replay, *map(names.changes, config.polled)]
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(serve(health, settings.metrics_host, settings.metrics_port))
 
@@ -55,7 +60,17 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
         for system in sorted({kind.system for kind in config.polled}):
             await opening.open(system)
         sources = opening.sources
-        loop = Loop(sources, Cursors(state), publishing, names, metrics, now=lambda: datetime.now(UTC), rng=rng)
+        window = Window(lambda: lag(settings, config), WINDOW, every=RESYNC_LOOK)
+        loop = Loop(
+            sources,
+            Cursors(state),
+            publishing,
+            names,
+            metrics,
+            resyncing=Resyncing(Resyncs(state), publishing, names, window),
+            now=lambda: datetime.now(UTC),
+            rng=rng,
+        )
         leases = Leases(state, "poller", settings.instance, settings.session_timeout)
 
         def beat(held: int) -> None:

@@ -11,11 +11,12 @@ from syncline.contracts.topics import EVENT_BYTES, Names
 from syncline.runtime.kafka import Message
 
 
-def messages(changes: Iterable[Change], names: Names) -> list[Message]:
-    return [_message(change, names) for change in changes]
+def messages(changes: Iterable[Change], names: Names, topic: str | None = None) -> list[Message]:
+    """topic: other than that of the object's changes."""
+    return [_message(change, names, topic) for change in changes]
 
 
-def _message(change: Change, names: Names) -> Message:
+def _message(change: Change, names: Names, topic: str | None) -> Message:
     try:
         event = change.encode()
         if len(event) > EVENT_BYTES:
@@ -29,7 +30,7 @@ def _message(change: Change, names: Names) -> Message:
         position = f"{change.ref} version {change.version}"
         letter = DeadLetter.of(error, stage="poller", position=position, input=None, ref=str(change.ref))
         return dead_letter(letter, names)
-    return Message(names.changes(change.ref.kind), change.ref.id.encode(), event)
+    return Message(topic or names.changes(change.ref.kind), change.ref.id.encode(), event)
 
 
 def dead_letter(letter: DeadLetter, names: Names) -> Message:

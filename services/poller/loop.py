@@ -14,6 +14,7 @@ import structlog
 from services.poller.events import messages
 from services.poller.metrics import Metrics
 from services.poller.ports import CursorStore, Publishes
+from services.poller.resync import Resyncing
 from services.poller.sources import Page, Source
 from services.poller.waiting import until
 from syncline.contracts.errors import SynclineError, Throttled, Transient
@@ -40,6 +41,7 @@ class Loop:
         names: Names,
         metrics: Metrics,
         *,
+        resyncing: Resyncing,
         now: Callable[[], datetime],
         rng: random.Random,
     ) -> None:
@@ -48,6 +50,7 @@ class Loop:
         self._publisher = publisher
         self._names = names
         self._metrics = metrics
+        self._resyncing = resyncing
         self._now = now
         self._rng = rng
 
@@ -60,6 +63,11 @@ class Loop:
             while not stop.is_set():
                 try:
                     await self._pass(source, lease, stop)
+                    self._metrics.polls.labels(*lease.kind, "done").inc()
+                    self._metrics.paused.labels(*lease.kind).set(0)
+                    self._metrics.lag.labels(*lease.kind).set(0)
+                    waits = delays(self._rng, first=0.5)
+                    await self._rest(source, lease, stop)
                 except LeaseLost as error:
                     log.warning("lease lost", object=kind, why=str(error))
                     return
@@ -75,14 +83,25 @@ class Loop:
                     trace = not isinstance(error, SynclineError)
                     log.error("paused", object=kind, why=str(error), next_try_seconds=PAUSE, exc_info=trace)
                     await pause(PAUSE, stop)
-                else:
-                    self._metrics.polls.labels(*lease.kind, "done").inc()
-                    self._metrics.paused.labels(*lease.kind).set(0)
-                    self._metrics.lag.labels(*lease.kind).set(0)
-                    waits = delays(self._rng, first=0.5)
-                    await until(stop, source.wait(source.interval))
         finally:
+            await self._resyncing.leave(lease.kind)
             self._metrics.forget(lease.kind)
+
+    async def _rest(self, source: Source, lease: Lease, stop: asyncio.Event) -> None:
+        """Until it is time for the next look; meanwhile pages of a resync, if there is one."""
+        look = asyncio.Event()
+
+        async def wait() -> None:
+            await until(stop, source.wait(source.interval))
+
+        waiting = asyncio.create_task(wait())
+        waiting.add_done_callback(lambda _: look.set())
+        try:
+            while not look.is_set() and await self._resyncing.page(source, lease, look):
+                pass
+            await waiting
+        finally:
+            waiting.cancel()
 
     async def _pass(self, source: Source, lease: Lease, stop: asyncio.Event) -> None:
         """Everything that is there now. The position is read anew, so that a person may set it back at any time."""

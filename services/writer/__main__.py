@@ -15,6 +15,7 @@ from services.writer.metrics import Outcomes
 from services.writer.sinks import Sink
 from services.writer.sinks.postgres import postgres_sink
 from services.writer.sinks.salesforce import salesforce_sink
+from services.writer.watch import Watch
 from syncline.config.checks import check, refuse
 from syncline.config.model import Config, PostgresSystem, SalesforceSystem
 from syncline.config.settings import Settings
@@ -23,12 +24,13 @@ from syncline.runtime.admin import check_topics
 from syncline.runtime.consume import Record, consume
 from syncline.runtime.health import Health, serve
 from syncline.runtime.kafka import publisher
+from syncline.runtime.tuning import tune
 from syncline.runtime.waiting import patiently
 from syncline.state.conflicts import Conflicts
 from syncline.state.database import check_migrated, connect
 from syncline.state.deletions import Deletions
 from syncline.state.links import Links
-from syncline.systems.catalogs import catalogs
+from syncline.systems.catalogs import described
 from syncline.systems.salesforce import open_salesforce
 from syncline.systems.service import run_service
 
@@ -52,12 +54,9 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
         links, conflicts, deletions = await patiently(
             start, "Kafka and PostgreSQL", stop=stop, rng=rng, beat=health.beat
         )
-        refuse(
-            check(
-                config,
-                await patiently(lambda: catalogs(config, rng=rng), "the systems", stop=stop, rng=rng, beat=health.beat),
-            )
-        )
+        begun = await patiently(lambda: described(config, rng=rng), "the systems", stop=stop, rng=rng, beat=health.beat)
+        catalogs, rights = {k: each.catalog for k, each in begun.items()}, {k: each.rights for k, each in begun.items()}
+        refuse(check(config, catalogs, rights))
         sinks = {
             system: await patiently(
                 partial(open_sink, config, system, stack, rng), system, stop=stop, rng=rng, beat=health.beat
@@ -71,6 +70,12 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
             rng=rng,
             beat=health.beat,
         )
+        watch = Watch(
+            config,
+            begun,
+            ask=lambda system: described(config, rng=rng, only=[system]),
+            refresh=lambda system: sinks[system].refresh(),
+        )
         writer = Writer(
             sinks=sinks,
             links=links,
@@ -80,11 +85,14 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
             names=names,
             reject_limit=settings.reject_limit,
             now=lambda: datetime.now(UTC),
+            doubts=watch.doubts,
         )
-        health.registry.register(Outcomes(writer, sinks))
+        health.registry.register(Outcomes(writer, sinks, watch.paused))
+        systems = {names.commands(system): system for system in config.targets}
+        tune()
 
         async def handle(records: Sequence[Record]) -> None:
-            await writer.handle(records)
+            await watch.guard(systems[records[0].topic], writer.handle, records)
             health.beat()
 
         await consume(

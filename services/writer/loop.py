@@ -14,13 +14,15 @@ from services.writer.existing import existing
 from services.writer.overtaken import overtaken, put_back_again
 from services.writer.plan import Step
 from services.writer.ports import ConflictStore, DeletionStore, LinkStore, Publishes
+from services.writer.repeated import repeated
 from services.writer.sinks import Saved, Sink, Written
+from services.writer.watch import Doubt
 from syncline.contracts.command import Command
 from syncline.contracts.conflict import Conflict
 from syncline.contracts.deadletter import DeadLetter
 from syncline.contracts.errors import DuplicateDetected, Fatal, RecordRejected, Transient
 from syncline.contracts.link import Link
-from syncline.contracts.ref import Fields, Ref, Value
+from syncline.contracts.ref import Fields, Object, Ref, Value
 from syncline.contracts.result import Result
 from syncline.contracts.topics import Names
 from syncline.runtime.consume import Record
@@ -42,7 +44,9 @@ class Pass:
     later: records that name a counterpart to which no link leads. We may have made them just before we were killed;
     then the command that made them is among those of this pass, knows more, and comes first.
     replaced: values that our writes took away, the ids of former parents among them.
-    positions: where the commands of a pipeline and record were read, the last of them."""
+    positions: where the commands of a pipeline and record were read, the last of them.
+    doubt: a rejection that may not be the record's fault; then nothing is published, and the pass comes again.
+    links: as they were found when repeats were looked for, until they are used."""
 
     asked: dict[tuple[str, Ref], list[Fields]] = field(default_factory=dict)
     results: list[Result] = field(default_factory=list)
@@ -53,10 +57,20 @@ class Pass:
     deleted: bool = False
     replaced: set[Value] = field(default_factory=set)
     positions: dict[tuple[str, Ref], str] = field(default_factory=dict)
+    doubt: Doubt | None = None
+    links: Mapping[tuple[Ref, Object], Link] | None = None
+
+    def refuse(self, error: RecordRejected, record: Record) -> None:
+        self.letters.append(DeadLetter.of(error, stage="writer", position=place_of(record), input=record.value))
+
+
+def place_of(record: Record) -> str:
+    return f"{record.topic}/{record.partition}/{record.offset}"
 
 
 class Writer:
-    """counts: outcomes by (pipeline, outcome), for metrics. `handle` is what the consumer calls."""
+    """counts: outcomes by (pipeline, outcome), for metrics. `handle` is what the consumer calls. doubts: whether a
+    pipeline's rejection may be the target's schema's doing."""
 
     def __init__(
         self,
@@ -69,8 +83,10 @@ class Writer:
         names: Names,
         reject_limit: int,
         now: Callable[[], datetime],
+        doubts: Callable[[str, RecordRejected], bool] = lambda *_: False,
     ) -> None:
         self._sinks = sinks
+        self._doubts = doubts
         self._links = links
         self._conflicts = conflicts
         self._deletions = deletions
@@ -84,35 +100,59 @@ class Writer:
         self.counts: Counter[tuple[str, str]] = Counter()
 
     async def handle(self, records: Sequence[Record]) -> None:
-        """Raises Transient to have the records again, Fatal when a pipeline is rejected without end."""
+        """Raises Transient to have the records again, Fatal when a pipeline is rejected without end, Doubt."""
         passed = Pass()
-        groups: defaultdict[Target, list[Command]] = defaultdict(list)
+        groups: defaultdict[Target, list[tuple[Command, Record]]] = defaultdict(list)
         for record in records:
-            position = f"{record.topic}/{record.partition}/{record.offset}"
             try:
                 command = Command.decode(record.value)
-                passed.positions[command.pipeline, command.source] = position
-                sink = self._sinks.get(command.target.system)
-                if sink is None:
+                if command.target.system not in self._sinks:
                     raise RecordRejected(
                         f"there is no system {command.target.system!r} to write to",
                         code="UNKNOWN_SYSTEM",
                         remedy="Add the system to pipelines.yaml, or drop the dead letter.",
                     )
-                canonical = replace(command, fields=sink.canonical(command.target.name, command.fields))
-                groups[command.target.system, command.target.name].append(canonical)
+                groups[command.target].append((command, record))
             except RecordRejected as error:
-                passed.letters.append(DeadLetter.of(error, stage="writer", position=position, input=record.value))
-        for (system, name), commands in groups.items():
-            passed.asked |= plan.asked(commands)
-            await self._write(self._sinks[system], name, plan.newest(commands), passed)
+                passed.refuse(error, record)
+        for (system, name), given in groups.items():
+            if commands := await self._fresh(self._sinks[system], name, given, passed):
+                await self._write(self._sinks[system], name, commands, passed)
         later, passed.later = passed.later or {}, None
         for (system, name), commands in later.items():
             await self._write(self._sinks[system], name, commands, passed)
         if passed.blocked:
             await self._deletions.block(passed.blocked)
+        if passed.doubt:
+            raise passed.doubt
         await self._publish(passed, await self._freed(passed))
-        self._unsure.clear()
+        written = {system for system, _ in groups}
+        self._unsure = {ref: sent for ref, sent in self._unsure.items() if ref.system not in written}
+
+    async def _fresh(
+        self, sink: Sink, name: str, given: Sequence[tuple[Command, Record]], passed: Pass
+    ) -> list[Command]:
+        """The newest of each record, in the target's own form; those that repeat what is known are done here."""
+        newest = plan.newest([command for command, _ in given])
+        passed.links = await self._links.find([(command.source, command.target) for command in newest])
+        done = set()
+        for command in newest:
+            link = passed.links.get((command.source, command.target))
+            if link and repeated(command, link):
+                done.add((command.pipeline, command.source))
+                passed.results.append(plan.settled(command, "unchanged", None, link.target.ref))
+                self._rejected_in_a_row[command.pipeline] = 0
+        fresh = []
+        for command, record in given:
+            if (record_of := (command.pipeline, command.source)) in done:
+                continue
+            try:
+                fresh.append(replace(command, fields=sink.canonical(name, command.fields)))
+                passed.positions[record_of] = place_of(record)
+            except RecordRejected as error:
+                passed.refuse(error, record)
+        passed.asked |= plan.asked(fresh)
+        return plan.newest(fresh)
 
     async def _freed(self, passed: Pass) -> list[Command]:
         """Deletions that were blocked and may no longer be: after any other, and when something moved away."""
@@ -210,7 +250,9 @@ class Writer:
     async def _plan(
         self, sink: Sink, name: str, commands: Sequence[Command], passed: Pass, now: datetime
     ) -> list[Step]:
-        links = await self._links.find([(command.source, command.target) for command in commands])
+        links, passed.links = passed.links, None
+        if links is None:
+            links = await self._links.find([(command.source, command.target) for command in commands])
         steps: list[Step] = []
         changing: list[tuple[Command, Link]] = []
         unlinked: list[tuple[Command, Link | None]] = []
@@ -294,6 +336,9 @@ class Writer:
             await self._conflicts.record(paused)
 
     def _reject(self, command: Command, error: RecordRejected, passed: Pass) -> None:
+        if self._doubts(command.pipeline, error):
+            passed.doubt = Doubt(command.pipeline, error)
+            return
         self._rejected_in_a_row[command.pipeline] += 1
         passed.letters.append(
             DeadLetter.of(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Protocol
 
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from services.writer.sinks import Sink
@@ -17,13 +18,20 @@ class Counted(Protocol):
 
 
 class Outcomes(Collector):
-    """Outcomes by pipeline, and calls and rows by system."""
+    """Outcomes by pipeline; calls and rows by system, and whether it is paused."""
 
-    def __init__(self, writer: Counted, sinks: Mapping[str, Sink]) -> None:
+    def __init__(self, writer: Counted, sinks: Mapping[str, Sink], paused: Collection[str] = ()) -> None:
         self._writer = writer
         self._sinks = sinks
+        self._paused = paused
 
-    def collect(self) -> Iterator[CounterMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
+        paused = GaugeMetricFamily(
+            "syncline_writer_paused", "1 while writes wait for the target's schema to be put right", labels=["system"]
+        )
+        for system in self._sinks:
+            paused.add_metric([system], float(system in self._paused))
+        yield paused
         outcomes = CounterMetricFamily("syncline_writer_results", "Results published", labels=["pipeline", "outcome"])
         for (pipeline, outcome), count in self._writer.counts.items():
             outcomes.add_metric([pipeline, outcome], count)

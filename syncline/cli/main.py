@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import random
 import sys
 
 import click
@@ -12,15 +11,17 @@ import structlog
 from rich.console import Console
 from rich.live import Live
 
+from syncline.cli.check import check_command
 from syncline.cli.conflicts import conflicts_commands
 from syncline.cli.contract import contract_commands
 from syncline.cli.deletions import deletions_commands
 from syncline.cli.explain import explain_command
 from syncline.cli.held import held_commands
 from syncline.cli.letters import letters_commands
+from syncline.cli.replay import replay_command
+from syncline.cli.resync import rebuild_command, resync_command
 from syncline.cli.running import as_json, configured, run
 from syncline.cli.status import results_command, status_command
-from syncline.config.checks import check as check_mapping
 from syncline.config.model import PostgresSystem
 from syncline.contracts.topics import topics as all_topics
 from syncline.runtime.admin import create_topics
@@ -32,7 +33,7 @@ from syncline.state.database import connect, migrate
 def cli() -> None:
     """Keeps Salesforce and your own customer data in step, both ways, over Kafka.
 
-    See it work on this machine: `syncline demo`. Then `syncline check`, `syncline migrate`, `syncline topics`, and
+    See it work on this machine: `syncline demo`. Then `syncline migrate`, `syncline topics`, `syncline check`, and
     start the services: python -m services.poller, services.mapper, services.writer.
 
     Settings come from the environment (SYNCLINE_KAFKA, SYNCLINE_DATABASE_URL, SYNCLINE_PIPELINES, ...).
@@ -121,35 +122,26 @@ def topics() -> None:
 
 
 @cli.command()
-@as_json
-def check(as_json: bool) -> None:
-    """Compare pipelines.yaml with what the systems say of themselves; exit 1 when something must be put right."""
-    from syncline.systems.catalogs import catalogs
+def schema() -> None:
+    """Print the JSON Schema of pipelines.yaml, by which editors complete and check it."""
+    from syncline.config.schema import page
 
-    async def go() -> bool:
-        _, config = configured()
-        findings = check_mapping(config, await catalogs(config, rng=random.SystemRandom()))
-        if as_json:
-            told = [{"place": each.place, "what": each.what, "remedy": each.remedy} for each in findings]
-            click.echo(json.dumps({"good": not findings, "findings": told}, indent=2))
-        else:
-            for each in findings:
-                click.echo(str(each))
-            click.echo("nothing to put right" if not findings else f"{len(findings)} to put right")
-        return not findings
-
-    sys.exit(0 if run(go()) else 1)
+    click.echo(page(), nl=False)
 
 
 for command in (
     status_command,
     results_command,
     explain_command,
+    replay_command,
+    resync_command,
+    rebuild_command,
     held_commands,
     letters_commands,
     conflicts_commands,
     deletions_commands,
     contract_commands,
+    check_command,
 ):
     cli.add_command(command)
 

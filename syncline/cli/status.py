@@ -12,6 +12,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from syncline.cli.resync import document
 from syncline.cli.running import Since, as_json, configured, printable, reading, run
 from syncline.contracts.result import OUTCOMES
 from syncline.oncall.report import Report, report
@@ -62,6 +63,7 @@ def _status(found: Status) -> dict[str, Any]:
         "cursors": readings,
         "conflicts": {"waiting": found.conflicts_waiting, "last_day": found.conflicts_last_day},
         "deletions": [{**each._asdict(), "since": _iso(each.since)} for each in found.deletions],
+        "resyncs": [document(each) for each in found.resyncs],
         "held": {"count": found.held.count, "since": _iso(found.held.since)} if found.held else None,
         "dead_letters": None
         if found.letters is None
@@ -116,6 +118,8 @@ def _lines(found: Status) -> Iterable[str]:
     )
     for each in found.deletions:
         yield f"deletions     {each.deletions:,} of {each.pipeline} {each.state}: syncline deletions list"
+    for resync in found.resyncs:
+        yield f"resync        {resync.id} of {resync.wanted.kind}: {resync.read:,} records read so far"
     if found.held:
         longest = f", the longest for {duration(found.at - found.held.since)}" if found.held.since else ""
         more = ": syncline held list" if found.held.count else ""

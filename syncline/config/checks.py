@@ -5,30 +5,35 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from syncline.config.fits import misfits
 from syncline.config.model import Config, Pipeline, SalesforceSystem, StreamSystem
-from syncline.contracts.catalog import Catalog
+from syncline.contracts.catalog import ALL_RIGHTS, Catalog, Right
 from syncline.contracts.errors import Fatal
 from syncline.contracts.ref import Object
 
 ACCESS = "Correct the name, or give the user access to it."
 
+Rights = Mapping[Object, frozenset[Right]]
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """place is a path into pipelines.yaml."""
+    """place is a path into pipelines.yaml, or what else was looked at. blocks: nothing starts before it is put right;
+    else it is for a person to judge."""
 
     place: str
     what: str
     remedy: str
+    blocks: bool = True
 
     def __str__(self) -> str:
         return f"{self.place}: {self.what}. {self.remedy}"
 
 
 def refuse(findings: list[Finding]) -> None:
-    """Raises Fatal that lists them all."""
-    if findings:
-        raise Fatal("the configuration cannot run:\n" + "\n".join(f"  {finding}" for finding in findings))
+    """Raises Fatal that lists all that block."""
+    if blocking := [finding for finding in findings if finding.blocks]:
+        raise Fatal("the configuration cannot run:\n" + "\n".join(f"  {finding}" for finding in blocking))
 
 
 def placeholders(config: Config) -> list[Finding]:
@@ -36,7 +41,7 @@ def placeholders(config: Config) -> list[Finding]:
     return [
         Finding(
             f"pipelines.{name}.fields.{field}",
-            f"{mapping.from_ or field} is a placeholder",
+            f"{', '.join(mapping.sources) or field} is a placeholder",
             "Name your own field and remove `placeholder: true`, or remove the mapping.",
         )
         for name, pipeline in config.pipelines.items()
@@ -45,26 +50,36 @@ def placeholders(config: Config) -> list[Finding]:
     ]
 
 
-def check(config: Config, catalogs: Mapping[Object, Catalog]) -> list[Finding]:
-    """Every mapping against what the systems say of their objects."""
+def check(config: Config, catalogs: Mapping[Object, Catalog], rights: Rights | None = None) -> list[Finding]:
+    """Every mapping against what the systems say of their objects; rights that are not given are not judged."""
     return [
         *placeholders(config),
-        *(finding for name in config.pipelines for finding in _pipeline(config, name, catalogs)),
+        *(finding for name in config.pipelines for finding in _pipeline(config, name, catalogs, rights or {})),
     ]
 
 
-def _pipeline(config: Config, name: str, catalogs: Mapping[Object, Catalog]) -> Iterator[Finding]:
+def check_target(config: Config, name: str, catalogs: Mapping[Object, Catalog], rights: Rights) -> list[Finding]:
+    """What keeps this pipeline from writing."""
     place, pipeline = f"pipelines.{name}", config.pipelines[name]
-    for side, kind in (("from", pipeline.from_), ("to", pipeline.to)):
-        if kind not in catalogs and not isinstance(config.systems[kind.system], StreamSystem):
-            yield Finding(f"{place}.{side}", f"{kind.system} shows no object {kind.name}", ACCESS)
+    target = catalogs.get(pipeline.to)
+    if target is None:
+        return [Finding(f"{place}.to", f"{pipeline.to.system} shows no object {pipeline.to.name}", ACCESS)]
+    return [*_target(config, place, pipeline, target), *_rights(place, pipeline, rights)]
+
+
+def _pipeline(config: Config, name: str, catalogs: Mapping[Object, Catalog], rights: Rights) -> Iterator[Finding]:
+    place, pipeline = f"pipelines.{name}", config.pipelines[name]
     source, target = catalogs.get(pipeline.from_), catalogs.get(pipeline.to)
     if source is not None:
         yield from _source(config, place, pipeline, source)
-    if target is not None:
-        yield from _target(config, place, pipeline, target)
-    if source is not None and target is not None:
-        yield from _types(place, pipeline, source, target)
+    elif not isinstance(config.systems[pipeline.from_.system], StreamSystem):
+        yield Finding(f"{place}.from", f"{pipeline.from_.system} shows no object {pipeline.from_.name}", ACCESS)
+    yield from check_target(config, name, catalogs, rights)
+    for field, mapping in pipeline.fields.items():
+        if target is not None and field in target:
+            only = mapping.sources[0] if len(mapping.sources) == 1 else ""
+            for misfit in misfits(mapping, (source or {}).get(only), target[field]):
+                yield Finding(f"{place}.fields.{field}", *misfit)
 
 
 def _source(config: Config, place: str, pipeline: Pipeline, source: Catalog) -> Iterator[Finding]:
@@ -93,12 +108,18 @@ def _target(config: Config, place: str, pipeline: Pipeline, target: Catalog) -> 
             yield Finding(place, f"{key} of {pipeline.to} cannot be written", "Give the permission.")
 
 
-def _types(place: str, pipeline: Pipeline, source: Catalog, target: Catalog) -> Iterator[Finding]:
-    """Only what can never work: text takes anything, and anything may be read from text."""
-    for field, mapping in pipeline.fields.items():
-        one, other = source.get(mapping.from_ or ""), target.get(field)
-        if one and other and one.type != other.type and not {"text", "other", "reference"} & {one.type, other.type}:
-            yield Finding(f"{place}.fields.{field}", f"a {one.type} cannot become a {other.type}", "Map another field.")
+def _rights(place: str, pipeline: Pipeline, rights: Rights) -> Iterator[Finding]:
+    needed: list[tuple[str, Object, Right]] = [
+        ("from", pipeline.from_, "read"),
+        ("to", pipeline.to, "read"),
+        ("to", pipeline.to, "create"),
+        ("to", pipeline.to, "update"),
+    ]
+    if pipeline.on_delete == "delete":
+        needed.append(("on_delete", pipeline.to, "delete"))
+    for side, kind, right in needed:
+        if right not in rights.get(kind, ALL_RIGHTS):
+            yield Finding(f"{place}.{side}", f"the user may not {right} {kind}", "Give the user the permission.")
 
 
 def _mark(config: Config, kind: Object, other: Object) -> frozenset[str]:

@@ -1,17 +1,20 @@
-"""Reading pipelines.yaml: variables filled in, every error with the line that it stands on."""
+"""Reading pipelines.yaml: files included, values and variables of the environment filled in, every error with the line
+that it stands on."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
+from syncline.config import tables
+from syncline.config.files import Place, read, together
 from syncline.config.model import Config
+from syncline.config.overrides import overridden
 from syncline.contracts.errors import Fatal
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
@@ -20,38 +23,46 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
     """Raises Fatal that lists each fault as `file:line: place: what`."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise Fatal(f"cannot read {path}: {error.strerror}; name another file by SYNCLINE_PIPELINES") from error
-    except UnicodeDecodeError as error:
-        raise Fatal(f"cannot read {path}: it is not UTF-8 text") from error
+        text = read(path)
+    except Fatal as error:
+        raise Fatal(f"{error}; name another file by SYNCLINE_PIPELINES") from error
     return parse(text, name=str(path), environ=environ)
 
 
 def parse(text: str, *, name: str, environ: Mapping[str, str]) -> Config:
-    """As `load`; `name` stands for the file."""
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        document = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:  # without the text around it, which may hold a secret
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise Fatal(f"{name}:{line}: not YAML: {error.problem}") from None
-    except yaml.YAMLError as error:
-        raise Fatal(f"{name}: not YAML: {error}") from None
-    if repeated := [f"{name}:{line}: {key} is given twice" for line, key in _repeated(node)]:
-        raise Fatal("\n".join(repeated))
+    """As `load`; `name` stands for the file, beside which those are that it includes."""
+    written = together(text, name)
+    document, variables, faults = overridden(written.document, environ)
     missing: list[str] = []
     filled = _fill(document, environ, missing)
     if missing:
-        raise Fatal(f"{name}: set the environment variables {', '.join(sorted(set(missing)))}")
+        faults.append(f"{name}: set the environment variables {', '.join(sorted(set(missing)))}")
+    if faults:
+        raise Fatal("\n".join(faults))
+    faults = tables.filled(filled, written)
     try:
-        return Config.model_validate(filled)
+        config = Config.model_validate(filled)
     except ValidationError as error:
-        faults = [
-            f"{name}:{_line(node, fault['loc'])}: {_place(fault['loc'])}: {fault['msg'].removeprefix('Value error, ')}"
+        faults += [
+            f"{_origin(fault['loc'], filled, variables) or written.line(fault['loc'])}: {_place(fault['loc'])}: "
+            f"{fault['msg'].removeprefix('Value error, ')}"
             for fault in error.errors(include_input=False)
         ]
-        raise Fatal("\n".join(faults)) from None
+    if faults:
+        raise Fatal("\n".join(faults))
+    return config
+
+
+def _origin(place: Place, document: Any, variables: Mapping[Place, str]) -> str | None:
+    """The variable that said it. In `place`, pydantic's own parts (union tags) stand between those of the document."""
+    at: Place = ()
+    for part in place:
+        children = dict(enumerate(document)) if isinstance(document, list) else document
+        if isinstance(children, dict) and part in children:
+            document, at = children[part], (*at, part)
+            if at in variables:
+                return variables[at]
+    return None
 
 
 def _fill(value: Any, environ: Mapping[str, str], missing: list[str]) -> Any:
@@ -89,34 +100,5 @@ def _given(name: str, environ: Mapping[str, str]) -> str | None:
         raise Fatal(f"{name}_FILE: cannot read {path}: it is not UTF-8 text") from None
 
 
-def _repeated(node: yaml.Node | None) -> Iterator[tuple[int, str]]:
-    """Keys that a mapping has twice: YAML would drop the first, and with it a field or a whole pipeline, unseen."""
-    if isinstance(node, yaml.MappingNode):
-        keys = set()
-        for key, child in node.value:
-            if key.value in keys:
-                yield key.start_mark.line + 1, key.value
-            keys.add(key.value)
-            yield from _repeated(child)
-    elif isinstance(node, yaml.SequenceNode):
-        for child in node.value:
-            yield from _repeated(child)
-
-
 def _place(place: tuple[int | str, ...]) -> str:
     return ".".join(map(str, place)) or "the whole file"
-
-
-def _line(node: yaml.Node | None, place: tuple[int | str, ...]) -> int:
-    """The line of the deepest part of `place` that is in the file; pydantic adds parts of its own (union tags)."""
-    line = 1
-    for part in place:
-        if isinstance(node, yaml.MappingNode):
-            for key, child in node.value:
-                if key.value == str(part):
-                    node, line = child, key.start_mark.line + 1
-                    break
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-            line = node.start_mark.line + 1
-    return line

@@ -2,39 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
+from syncline.config.fields import Conditions, Mapping, OnEmpty, mapping
+from syncline.config.strict import Fault, Strict, names, refuse
 from syncline.contracts.change import Op
 from syncline.contracts.foreign.door import Door, Format
 from syncline.contracts.ref import Object, Value
-from syncline.contracts.transforms import Transform
 
-OnEmpty = Literal["keep", "clear"]
 OnDelete = Literal["ignore", "unlink", "delete"]
-
-
-Fault = tuple[tuple[str | int, ...], str]
-"""Where, as a path below the model that finds it, and what."""
-
-
-def _refuse(faults: Iterable[Fault]) -> None:
-    """All at once, each under its own place, so that it is told with the line that it stands on."""
-    found = [
-        InitErrorDetails(type=PydanticCustomError("fault", "{what}", {"what": what}), loc=place, input=None)
-        for place, what in faults
-    ]
-    if found:
-        raise ValidationError.from_exception_data("pipelines.yaml", found)
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
 def _object(value: Any) -> Any:
@@ -46,7 +27,7 @@ def _object(value: Any) -> Any:
     return value
 
 
-ObjectName = Annotated[Object, BeforeValidator(_object)]
+ObjectName = Annotated[Object, BeforeValidator(_object, json_schema_input_type=str)]
 
 
 class ClientCredentials(Strict):
@@ -80,7 +61,7 @@ class SalesforceObject(Strict):
 class Poll(BaseModel):
     """Seconds throughout. `account_poll_days`, `contact_poll_days`, ... set an object's first look-back."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
     __pydantic_extra__: dict[str, float]
 
     interval: float = Field(30, gt=0)
@@ -92,7 +73,7 @@ class Poll(BaseModel):
     @model_validator(mode="after")
     def _known(self) -> Poll:
         given = self.__pydantic_extra__ or {}
-        _refuse(
+        refuse(
             ((name,), "unknown; objects' look-backs end in _poll_days")
             if not name.endswith("_poll_days")
             else ((name,), "must not be negative")
@@ -151,16 +132,12 @@ class PostgresSystem(Strict):
     objects: dict[str, HubObject]
 
 
-def _names(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
 class StreamObject(Strict):
     """A topic that another system fills, of any partition count, with the changes of one object's records."""
 
     topic: str
     format: Format
-    key: Annotated[tuple[str, ...], BeforeValidator(_names)] = ()
+    key: Annotated[tuple[str, ...], BeforeValidator(names, json_schema_input_type=str | list[str])] = ()
     """Fields that hold the record's id; else the event's subject does, or Debezium's message key."""
     ops: dict[str, Op] = {}
     """The producer's own CloudEvents types, whose data is the record itself, and what each does to it."""
@@ -170,7 +147,7 @@ class StreamObject(Strict):
     @model_validator(mode="after")
     def _fits(self) -> StreamObject:
         if self.ops and self.format != "cloudevents":
-            _refuse([(("ops",), "belongs to cloudevents; Debezium says itself what happened")])
+            refuse([(("ops",), "belongs to cloudevents; Debezium says itself what happened")])
         return self
 
 
@@ -183,31 +160,6 @@ class StreamSystem(Strict):
 
 
 System = Annotated[SalesforceSystem | PostgresSystem | StreamSystem, Field(discriminator="kind")]
-
-
-class Mapping(Strict):
-    """One target field. `from` names one source field; `static` gives a value instead, and `destination` takes the
-    target's own present value through the transforms."""
-
-    from_: str | None = Field(None, alias="from")
-    static: Value = None
-    destination: bool = False
-    transform: list[Transform] = []
-    on_empty: OnEmpty | None = None
-    """None takes the pipeline's."""
-    conflict: str | None = None
-    placeholder: bool = False
-    """Marks an example that must be replaced; nothing starts while one is left."""
-
-    @model_validator(mode="after")
-    def _one_origin(self) -> Mapping:
-        if (self.from_ is not None) + ("static" in self.model_fields_set) + self.destination != 1:
-            raise ValueError("a field has one of `from`, `static` and `destination: true`")
-        return self
-
-
-def _mapping(value: Any) -> Any:
-    return {"from": value} if isinstance(value, str) else value
 
 
 class Parent(Strict):
@@ -246,11 +198,13 @@ class Pipeline(Strict):
     from_: ObjectName = Field(alias="from")
     to: ObjectName
     parent: Parent | None = None
-    references: dict[str, Annotated[Reference, BeforeValidator(_reference)]] = {}
+    references: dict[
+        str, Annotated[Reference, BeforeValidator(_reference, json_schema_input_type=str | Reference)]
+    ] = {}
     match: list[list[str]] = []
     """Rules in order; each is target fields whose mapped values must all be equal to link instead of create."""
-    where: dict[str, Value] = {}
-    """Only records whose source fields hold these values."""
+    where: Conditions = {}
+    """Only records whose source fields meet this."""
     on_empty: OnEmpty = "keep"
     on_delete: OnDelete | Deactivate = "ignore"
     """What becomes of the target record when the source record is deleted; `unlink` ends the pair and leaves it."""
@@ -258,17 +212,17 @@ class Pipeline(Strict):
     """So many deletions in an hour happen by themselves; more wait for a person's consent."""
     conflict: str = "latest"
     """Who wins when both sides changed a field: a system's name, `latest` or `review`."""
-    fields: dict[str, Annotated[Mapping, BeforeValidator(_mapping)]]
+    fields: dict[str, Annotated[Mapping, BeforeValidator(mapping, json_schema_input_type=str | Mapping)]]
 
     @cached_property
     def reads(self) -> frozenset[str]:
         """Every source field that the pipeline needs."""
-        names = {mapping.from_ for mapping in self.fields.values() if mapping.from_}
-        names |= {reference.from_ for reference in self.references.values()}
-        names |= set(self.where)
+        found = {each for field in self.fields.values() for each in field.inputs}
+        found |= {reference.from_ for reference in self.references.values()}
+        found |= set(self.where)
         if self.parent:
-            names.add(self.parent.from_)
-        return frozenset(names)
+            found.add(self.parent.from_)
+        return frozenset(found)
 
     @cached_property
     def writes(self) -> frozenset[str]:
@@ -295,7 +249,7 @@ class Config(Strict):
 
     @model_validator(mode="after")
     def _names_exist(self) -> Config:
-        _refuse(
+        refuse(
             [
                 *self._shared_topics(),
                 *(
@@ -339,7 +293,7 @@ class Config(Strict):
         winners = {pipeline.from_.system, pipeline.to.system, "latest", "review"}
         policies: list[tuple[tuple[str, ...], str | None]] = [
             (("conflict",), pipeline.conflict),
-            *((("fields", field, "conflict"), mapping.conflict) for field, mapping in pipeline.fields.items()),
+            *((("fields", field, "conflict"), each.conflict) for field, each in pipeline.fields.items()),
         ]
         for where, policy in policies:
             if policy and policy not in winners:

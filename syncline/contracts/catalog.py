@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple, get_args
 
 FieldType = Literal["text", "number", "boolean", "date", "datetime", "reference", "other"]
+Right = Literal["read", "create", "update", "delete"]
+ALL_RIGHTS: frozenset[Right] = frozenset(get_args(Right))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,3 +26,10 @@ class FieldInfo:
 
 Catalog = dict[str, FieldInfo]
 """Field name to facts, of one object."""
+
+
+class Described(NamedTuple):
+    """An object as its system describes it to the user that asks. rights: what that user may do with records at all."""
+
+    catalog: Catalog
+    rights: frozenset[Right] = ALL_RIGHTS

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from operator import itemgetter
 from typing import Any, Literal, get_args
 
 import orjson
@@ -15,7 +16,7 @@ import orjson
 from syncline.contracts import codec
 from syncline.contracts.errors import Malformed
 from syncline.contracts.ref import Fields, Object, Ref
-from syncline.contracts.transforms import Transform
+from syncline.contracts.transforms import Written, check_written
 
 CommandOp = Literal["upsert", "delete"]
 OnDelete = Literal["unlink", "deactivate", "delete"]
@@ -23,7 +24,7 @@ ON_DELETE = frozenset(get_args(OnDelete))
 COMMAND_OPS = frozenset(get_args(CommandOp))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Command:
     """fields: what the target should hold; None clears on purpose, absent is left alone.
     seen: the source's own values of the fields that the pipeline reads.
@@ -52,7 +53,7 @@ class Command:
     match: list[Fields] = field(default_factory=list)
     conflict: dict[str, str] = field(default_factory=dict)
     creates: bool = True
-    derived: dict[str, list[Transform]] = field(default_factory=dict)
+    derived: dict[str, Written] = field(default_factory=dict)
     on_delete: OnDelete = "unlink"
     delete_limit: int = 0
 
@@ -89,7 +90,13 @@ class Command:
     @classmethod
     def decode(cls, raw: bytes | None) -> Command:
         """Raises Malformed."""
-        return cls.read(codec.decode(raw))
+        document = codec.decode(raw)
+        if (plain := _plain(document)) is None:
+            return cls.read(document)
+        made = object.__new__(cls)
+        # As __init__ would, which for a frozen class makes a call for each attribute; see Change.decode.
+        made.__dict__.update(plain)
+        return made
 
     @classmethod
     def read(cls, document: dict[str, Any]) -> Command:
@@ -112,10 +119,58 @@ class Command:
             match=codec.take(document, "match", list),
             conflict=codec.take(document, "conflict", dict),
             creates=codec.take(document, "creates", bool),
-            derived=codec.take(document, "derived", dict),
+            derived=_derived(document),
             on_delete=codec.take_one_of(document, "on_delete", ON_DELETE),
             delete_limit=codec.take(document, "delete_limit", int),
         )
+
+
+def _derived(document: dict[str, Any]) -> dict[str, Written]:
+    """Raises Malformed for steps that this version does not know."""
+    derived = codec.take(document, "derived", dict)
+    for name, steps in derived.items():
+        try:
+            check_written(steps)
+        except ValueError as error:
+            raise Malformed(f"derived.{name}: {error}", fields=("derived",)) from error
+    return derived
+
+
+_NAMES = (
+    *("pipeline", "version", "time", "op", "on_delete", "source", "target", "key", "counterpart"),
+    *("match", "inputs", "conflict", "derived", "creates", "delete_limit", "seen", "fields"),
+)
+_VALUES = itemgetter(*_NAMES)
+_TYPES = (str, str, str, str, str, str, str, str, str, list, dict, dict, dict, bool, int, dict, dict)
+_NULL = _NAMES.index("key")
+_SHAPES = frozenset(
+    (*_TYPES[:_NULL], key, counterpart, *_TYPES[_NULL + 2 :])
+    for key in (str, type(None))
+    for counterpart in (str, type(None))
+)
+"""What an itemgetter's values may be: `key` and `counterpart`, which follow each other, may be null."""
+
+
+def _plain(document: dict[str, Any]) -> dict[str, Any] | None:
+    """The attributes when all is as it nearly always is; None when somebody should have a closer look."""
+    try:
+        values = _VALUES(document)
+    except KeyError:
+        return None
+    if tuple(map(type, values)) not in _SHAPES:
+        return None
+    made: dict[str, Any] = dict(zip(_NAMES, values, strict=True))
+    if made["derived"]:
+        return None
+    source, target = made["source"].split("/", 2), made["target"].partition("/")
+    if len(source) != 3 or not all(source) or not all(target):
+        return None
+    if made["op"] not in COMMAND_OPS or made["on_delete"] not in ON_DELETE:
+        return None
+    codec.check_fields(made["fields"], "fields")
+    codec.check_fields(made["seen"], "seen")
+    made["source"], made["target"] = Ref(*source), Object(target[0], target[2])
+    return made
 
 
 def command_id(pipeline: str, source: Ref, version: str, op: CommandOp, creates: bool, fields: Fields) -> str:

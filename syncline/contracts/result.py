@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Literal, get_args
 
 from syncline.contracts import codec
@@ -14,7 +15,7 @@ SYNCED = frozenset({"written", "unchanged", "conflict"})
 """Outcomes after which both records are known to exist and to be linked."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Result:
     """Published under the source's key and, when there is a target, under the target's: a link makes both synced.
 
@@ -53,6 +54,10 @@ class Result:
     def decode(cls, raw: bytes | None) -> Result:
         """Raises Malformed."""
         document: dict[str, Any] = codec.decode(raw)
+        if (plain := _plain(document)) is not None:
+            made = object.__new__(cls)
+            made.__dict__.update(plain)  # see Change.decode
+            return made
         target = document.get("target")
         return cls(
             pipeline=codec.take(document, "pipeline", str),
@@ -69,3 +74,40 @@ class Result:
     def message_keys(self) -> list[bytes]:
         """The Kafka keys that it is published under."""
         return [str(ref).encode() for ref in (self.source, self.target) if ref]
+
+
+_NAMES = ("pipeline", "outcome", "source", "target", "version", "reason", "written", "created", "ended")
+_VALUES = itemgetter(*_NAMES)
+
+
+def _plain(document: dict[str, Any]) -> dict[str, Any] | None:
+    """The attributes when all is as it nearly always is; None when somebody should have a closer look."""
+    try:
+        pipeline, outcome, source, target, version, reason, written, created, ended = _VALUES(document)
+        source, target = source.split("/", 2), target.split("/", 2)
+    except (KeyError, AttributeError, TypeError):
+        return None
+    right = (
+        type(outcome) is str
+        and outcome in OUTCOMES
+        and len(source) == len(target) == 3
+        and all(source)
+        and all(target)
+        and type(pipeline) is type(version) is str
+        and (reason is None or type(reason) is str)
+        and type(written) is list
+        and type(created) is type(ended) is bool
+    )
+    if not right:
+        return None
+    return {
+        "pipeline": pipeline,
+        "outcome": outcome,
+        "source": Ref(*source),
+        "target": Ref(*target),
+        "version": version,
+        "reason": reason,
+        "written": tuple(written),
+        "created": created,
+        "ended": ended,
+    }

@@ -30,6 +30,11 @@ class Names:
         return f"{self.prefix}.changes.{kind.system}.{kind.name}"
 
     @property
+    def replay(self) -> str:
+        """Change events that the mapper is to take once more: what `changes` held, or what a source was asked for."""
+        return f"{self.prefix}.replay"
+
+    @property
     def mapped(self) -> str:
         return f"{self.prefix}.mapped"
 
@@ -63,6 +68,10 @@ class Names:
         """The consumer group of the writers."""
         return f"{self.prefix}-writer"
 
+    def replaying(self, name: str) -> str:
+        """The consumer group of the replay of this name: how far it has come."""
+        return f"{self.prefix}-replay-{name}"
+
     def changelog(self, table: str) -> str:
         return f"{self.mapper}-{table}-changelog"
 
@@ -73,7 +82,8 @@ MAPPER_TABLES = ("records", "synced", "held")
 def topics(names: Names, sources: Iterable[Object], targets: Iterable[str]) -> list[Topic]:
     """Every topic of an installation. All have the same partition count, so that keys meet.
 
-    Changes are kept by time (deltas cannot be compacted), changelogs are compacted.
+    Changes are kept by time (deltas cannot be compacted), changelogs are compacted. What is replayed is kept for a
+    day: it can be replayed again.
     """
     kept = {"retention.ms": str(14 * DAY_MS), "max.message.bytes": str(MESSAGE_BYTES)}
     compacted = {
@@ -85,6 +95,7 @@ def topics(names: Names, sources: Iterable[Object], targets: Iterable[str]) -> l
     }
     return [
         *(Topic(names.changes(kind), kept) for kind in sorted(set(sources))),
+        Topic(names.replay, {**kept, "retention.ms": str(DAY_MS)}),
         Topic(names.mapped, kept),
         *(Topic(names.commands(system), kept) for system in sorted(set(targets))),
         Topic(names.results, kept),

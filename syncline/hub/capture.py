@@ -8,6 +8,7 @@ xid is below every running transaction's are final, and no row can appear among 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from datetime import datetime
 from importlib.resources import files
 from typing import Any, NamedTuple
 
@@ -122,6 +123,11 @@ async def versions(connection: Any, name: str, keys: Collection[str]) -> dict[st
     """The newest visible version of each record; NEVER_LOGGED is left out."""
     rows = await connection.fetch(SQL["versions"], name, list(keys))
     return {key: Version(f"{seq:020d}", time, origin, settled) for key, seq, time, origin, settled in rows}
+
+
+async def touched(connection: Any, name: str, after: str | None, since: datetime | None, most: int) -> list[str]:
+    """The keys that were ever logged, or since then, in their order; those of deleted records among them."""
+    return [row["key"] for row in await connection.fetch(SQL["touched"], name, after, since, most)]
 
 
 async def prune(pool: Any, name: str, xid: str, seconds: float, most: int = 10_000) -> int:

@@ -78,6 +78,15 @@ CROSS JOIN LATERAL (
     LIMIT 1
 ) AS newest
 
+-- name: touched
+SELECT DISTINCT key
+FROM syncline_capture.changes
+WHERE object = $1
+  AND ($2::text IS NULL OR key > $2)
+  AND ($3::timestamptz IS NULL OR logged_at >= $3)
+ORDER BY key
+LIMIT $4
+
 -- name: prune
 DELETE FROM syncline_capture.changes
 WHERE seq IN (

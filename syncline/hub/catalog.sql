@@ -7,7 +7,10 @@ SELECT
     CASE
         WHEN base.typname IN ('varchar', 'bpchar') THEN NULLIF(GREATEST(attribute.atttypmod, type.typtypmod), -1) - 4
     END AS length,
-    attribute.attgenerated = '' AND attribute.attidentity <> 'a' AS writable,
+    attribute.attgenerated = ''
+        AND attribute.attidentity <> 'a'
+        AND has_column_privilege(attribute.attrelid, attribute.attnum, 'INSERT')
+        AND has_column_privilege(attribute.attrelid, attribute.attnum, 'UPDATE') AS writable,
     attribute.attnotnull AND NOT attribute.atthasdef AND attribute.attidentity = '' AS required,
     EXISTS (
         SELECT FROM pg_index AS index
@@ -31,3 +34,11 @@ JOIN pg_type AS type ON type.oid = attribute.atttypid
 JOIN pg_type AS base ON base.oid = COALESCE(NULLIF(type.typbasetype, 0), type.oid)
 WHERE attribute.attrelid = to_regclass($1) AND attribute.attnum > 0 AND NOT attribute.attisdropped
 ORDER BY attribute.attnum
+
+-- name: rights
+-- What the user may do with rows of one table, by its quoted name.
+SELECT
+    has_any_column_privilege(to_regclass($1), 'SELECT') AS read,
+    has_any_column_privilege(to_regclass($1), 'INSERT') AS create,
+    has_any_column_privilege(to_regclass($1), 'UPDATE') AS update,
+    has_table_privilege(to_regclass($1), 'DELETE') AS delete

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from syncline.contracts.catalog import Catalog, FieldInfo, FieldType
+from syncline.contracts.catalog import ALL_RIGHTS, Catalog, FieldInfo, FieldType, Right
 from syncline.contracts.errors import Fatal
 from syncline.runtime.postgres import errors
 from syncline.runtime.sql import statements
@@ -91,6 +91,18 @@ async def describe(database: Any, described: HubObject) -> Tables:
     if faults:
         raise Fatal("; ".join(faults) + ": correct pipelines.yaml, or the rights of the database user")
     return Tables(base, embeds)
+
+
+async def rights(database: Any, described: HubObject) -> frozenset[Right]:
+    """What the user may do with records: with rows of the object's own table, and but for deletions of its embeds'.
+    Raises Transient, Fatal."""
+    found = set(ALL_RIGHTS)
+    for table in [described.table, *(embed.table for embed in described.embed.values())]:
+        with errors(f"asking for the rights on {table}"):
+            row = await database.fetchrow(SQL["rights"], quoted_table(table))
+        embedded = table != described.table
+        found -= {right for right in ALL_RIGHTS if not row[right] and not (embedded and right == "delete")}
+    return frozenset(found)
 
 
 def catalog(described: HubObject, tables: Tables) -> Catalog:

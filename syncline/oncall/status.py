@@ -20,6 +20,7 @@ from syncline.state.conflicts import Conflicts
 from syncline.state.cursors import Cursors, Reading
 from syncline.state.database import check_migrated, connect
 from syncline.state.deletions import Deletions, Stopped
+from syncline.state.resyncs import Resync, Resyncs
 from syncline.systems.salesforce import open_salesforce
 from syncline.timeline.fetched import moment
 from syncline.timeline.held import Slot
@@ -47,6 +48,7 @@ class Status:
     deletions: list[Stopped]
     held: Waiting | None
     letters: Counter[tuple[str, str]] | None
+    resyncs: list[Resync]
     quota: dict[str, Limits] = field(default_factory=dict)
 
 
@@ -81,7 +83,7 @@ async def status(settings: Settings, config: Config, *, quota: bool, quick: bool
     names = settings.names
     wanted = {
         names.poller: [names.requests],
-        names.mapper: [*map(names.changes, config.sources), names.mapped, names.results],
+        names.mapper: [*map(names.changes, config.sources), names.replay, names.mapped, names.results],
         names.writer: [*map(names.commands, config.targets)],
     }
     found = await groups(settings.kafka, wanted, partitions=settings.partitions)
@@ -90,6 +92,7 @@ async def status(settings: Settings, config: Config, *, quota: bool, quick: bool
         known = {each.kind: each for each in await Cursors(pool).all()}
         waiting, last_day = await Conflicts(pool).counts()
         deletions = await Deletions(pool).stopped()
+        resyncs = await Resyncs(pool).unfinished()
     return Status(
         at=datetime.now(UTC),
         stages=dict(zip(("poller", "mapper", "writer"), found, strict=True)),
@@ -99,6 +102,7 @@ async def status(settings: Settings, config: Config, *, quota: bool, quick: bool
         deletions=deletions,
         held=None if quick else await _held(settings, progress),
         letters=None if quick else await _letters(settings, progress),
+        resyncs=resyncs,
         quota=await _quota(config) if quota else {},
     )
 

@@ -6,12 +6,19 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from syncline.contracts.errors import Fatal, Transient
 from syncline.contracts.topics import Topic
+
+
+class TopicFault(NamedTuple):
+    what: str
+    remedy: str
+
 
 SHOWN = 30.0
 """Seconds within which a broker shows a topic that its controller has created."""
@@ -50,6 +57,12 @@ async def check_topics(address: str, topics: Sequence[Topic], *, partitions: int
         _refuse(topics, await _counts(admin, topics), partitions)
 
 
+async def topic_faults(address: str, topics: Sequence[Topic], *, partitions: int) -> list[TopicFault]:
+    """What `check_topics` would refuse. Raises Transient."""
+    async with asking(address) as admin:
+        return _faults(topics, await _counts(admin, topics), partitions)
+
+
 async def check_present(address: str, names: Sequence[str]) -> None:
     """Raises Transient naming the topics that are missing: others make them, with as many partitions as they like."""
     counts = await partition_counts(address, names)
@@ -70,16 +83,21 @@ async def _counts(admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -> dict[s
 
 
 def _refuse(topics: Sequence[Topic], counts: Mapping[str, int], partitions: int) -> None:
-    faults = [
-        f"topic {topic.name} is missing: run `syncline topics`"
+    if faults := _faults(topics, counts, partitions):
+        raise Fatal("\n".join(f"{fault.what}: {fault.remedy}" for fault in faults))
+
+
+def _faults(topics: Sequence[Topic], counts: Mapping[str, int], partitions: int) -> list[TopicFault]:
+    return [
+        TopicFault(f"topic {topic.name} is missing", "run `syncline topics`")
         if topic.name not in counts
-        else f"topic {topic.name} has {counts[topic.name]} partitions where SYNCLINE_PARTITIONS says {partitions}: "
-        "set that to the topics' count, or recreate the topics"
+        else TopicFault(
+            f"topic {topic.name} has {counts[topic.name]} partitions where SYNCLINE_PARTITIONS says {partitions}",
+            "set that to the topics' count, or recreate the topics",
+        )
         for topic in topics
         if counts.get(topic.name) != partitions
     ]
-    if faults:
-        raise Fatal("\n".join(faults))
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -15,7 +15,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from syncline.contracts.errors import Transient
 from syncline.contracts.topics import MESSAGE_BYTES
 from syncline.runtime.backoff import delays
-from syncline.runtime.waiting import patiently, pause
+from syncline.runtime.waiting import patiently
 
 log = structlog.get_logger()
 
@@ -65,7 +65,8 @@ async def consume(
     """Call `handle` with up to `most` records of all assigned partitions (each partition's in order), then commit.
 
     linger: seconds that a pass waits to become fuller after its first record. beat: called each round.
-    Transient from `handle` means: wait and run the same records again. Anything else ends the loop uncommitted.
+    Each topic's records are handled by themselves. Transient from `handle` means: run the same records again after a
+    while, in which the other topics go on. Anything else ends the loop uncommitted.
     Returns after `stop` is set and the pass in flight is committed.
     """
     rebalances = _BetweenPasses()
@@ -87,29 +88,63 @@ async def consume(
         return await _started(consumer, address)
 
     consumer = await patiently(join, "Kafka", stop=stop, rng=rng, beat=beat)
-    waits = delays(rng, first=0.5)
+    resting = _Resting(rng)
     try:
         ready(True)
         while not stop.is_set():
             beat()
+            resting.apply(consumer)
             records, rounds = await _gather(consumer, rebalances, stop, linger, most)
             async with rebalances.passing:
-                if not records or rebalances.rounds != rounds:
+                if rebalances.rounds != rounds:
                     continue
-                try:
-                    await handle([record for batch in records.values() for record in batch])
-                except Transient as error:
-                    log.warning("waiting", why=str(error), records=sum(map(len, records.values())))
-                    _rewind(consumer, records)
-                    wait = max(next(waits), error.retry_after or 0)
-                else:
-                    waits, wait = delays(rng, first=0.5), 0.0
-                    await _commit(consumer, records)
-            if wait:
-                await pause(wait, stop)
+                for topic, part in _by_topic(records).items():
+                    try:
+                        await handle([record for batch in part.values() for record in batch])
+                    except Transient as error:
+                        log.warning("waiting", topic=topic, why=str(error), records=sum(map(len, part.values())))
+                        _rewind(consumer, part)
+                        resting.begin(topic, error.retry_after)
+                    else:
+                        resting.end(topic)
+                        await _commit(consumer, part)
     finally:
         ready(False)
         await consumer.stop()
+
+
+class _Resting:
+    """The topics whose last pass failed, each until its own time is over."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self._until: dict[str, float] = {}
+        self._waits: dict[str, Iterator[float]] = {}
+
+    def begin(self, topic: str, at_least: float | None) -> None:
+        waits = self._waits.setdefault(topic, delays(self._rng, first=0.5))
+        self._until[topic] = time.monotonic() + max(next(waits), at_least or 0.0)
+
+    def end(self, topic: str) -> None:
+        self._until.pop(topic, None)
+        self._waits.pop(topic, None)
+
+    def apply(self, consumer: AIOKafkaConsumer) -> None:
+        """Also to partitions that were assigned meanwhile."""
+        now = time.monotonic()
+        still = {topic for topic, until in self._until.items() if until > now}
+        assigned, paused = consumer.assignment(), consumer.paused()
+        consumer.pause(*(each for each in assigned if each.topic in still))
+        consumer.resume(*(each for each in assigned & paused if each.topic not in still))
+
+
+def _by_topic(
+    records: Mapping[TopicPartition, list[ConsumerRecord]],
+) -> dict[str, dict[TopicPartition, list[ConsumerRecord]]]:
+    found: dict[str, dict[TopicPartition, list[ConsumerRecord]]] = {}
+    for partition, batch in records.items():
+        found.setdefault(partition.topic, {})[partition] = batch
+    return found
 
 
 async def _started(consumer: AIOKafkaConsumer, address: str) -> AIOKafkaConsumer:

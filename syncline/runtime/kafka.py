@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -15,9 +15,12 @@ from aiokafka.errors import KafkaError
 
 from syncline.contracts.errors import RecordRejected, Transient
 from syncline.contracts.topics import MESSAGE_BYTES
+from syncline.runtime.murmur2 import hashes
 
 BATCH_BYTES = 256 * 1024
 _WORD = struct.Struct("<I")
+
+Headers = Sequence[tuple[str, bytes]]
 
 
 class Message(NamedTuple):
@@ -57,20 +60,24 @@ def partition_of(key: bytes, count: int) -> int:
 
 
 async def send(
-    producer: Any, messages: Iterable[tuple[bytes | None, bytes | None]], topic: str, partition: int
+    producer: Any,
+    messages: Iterable[tuple[bytes | None, bytes | None]],
+    topic: str,
+    partition: int,
+    headers: Headers = (),
 ) -> list[asyncio.Future[Any]]:
     """Append (key, value) pairs to whole batches for one partition; the futures are the batches' deliveries.
 
-    A value of None is a tombstone.
+    A value of None is a tombstone. `headers` go with each message.
     """
     deliveries: list[asyncio.Future[Any]] = []
-    batch = producer.create_batch()
+    batch, each = producer.create_batch(), list(headers)
     for key, value in messages:
-        if batch.append(key=key, value=value, timestamp=None) is None:
+        if batch.append(key=key, value=value, timestamp=None, headers=each) is None:
             batch.close()
             deliveries.append(await producer.send_batch(batch, topic, partition=partition))
             batch = producer.create_batch()
-            batch.append(key=key, value=value, timestamp=None)
+            batch.append(key=key, value=value, timestamp=None, headers=each)
     if batch.record_count():
         batch.close()
         deliveries.append(await producer.send_batch(batch, topic, partition=partition))
@@ -84,28 +91,41 @@ class Publisher:
         self._producer = producer
         self._counts: dict[str, int] = {}
 
-    async def publish(self, messages: Iterable[Message]) -> None:
+    async def publish(self, messages: Iterable[Message], headers: Headers = ()) -> None:
         """Raises RecordRejected before anything is sent when a message is over the limit, Transient when the broker
-        did not acknowledge all (some may have been delivered: repeat the whole batch)."""
+        did not acknowledge all (some may have been delivered: repeat the whole batch). `headers` go with each."""
+        topics: defaultdict[str, list[tuple[bytes, bytes]]] = defaultdict(list)
+        for topic, key, value in messages:
+            if len(key) + len(value) > MESSAGE_BYTES - 1024:
+                raise RecordRejected(
+                    f"a message of {len(value)} bytes for {topic} is over the limit of {MESSAGE_BYTES}",
+                    code="MESSAGE_TOO_LARGE",
+                    remedy="Leave large fields out of the mapping.",
+                )
+            topics[topic].append((key, value))
         groups: defaultdict[tuple[str, int], list[tuple[bytes, bytes]]] = defaultdict(list)
         try:
-            for topic, key, value in messages:
-                if len(key) + len(value) > MESSAGE_BYTES - 1024:
-                    raise RecordRejected(
-                        f"a message of {len(value)} bytes for {topic} is over the limit of {MESSAGE_BYTES}",
-                        code="MESSAGE_TOO_LARGE",
-                        remedy="Leave large fields out of the mapping.",
-                    )
+            for topic, pairs in topics.items():
                 count = self._counts.get(topic) or await self._count(topic)
-                groups[topic, partition_of(key, count)].append((key, value))
+                for pair, each in zip(pairs, hashes([key for key, _ in pairs]), strict=True):
+                    groups[topic, each % count].append(pair)
             deliveries = [
                 delivery
                 for (topic, partition), pairs in groups.items()
-                for delivery in await send(self._producer, pairs, topic, partition)
+                for delivery in await send(self._producer, pairs, topic, partition, headers)
             ]
             await asyncio.gather(*deliveries)
         except KafkaError as error:
-            raise Transient(f"Kafka did not take {sum(map(len, groups.values()))} messages: {error}") from error
+            raise Transient(f"Kafka did not take {sum(map(len, topics.values()))} messages: {error}") from error
+
+    async def forward(
+        self, pairs: Sequence[tuple[bytes | None, bytes | None]], topic: str, partition: int, headers: Headers = ()
+    ) -> None:
+        """(key, value) pairs to one partition, whatever their keys say. Raises Transient."""
+        try:
+            await asyncio.gather(*await send(self._producer, pairs, topic, partition, headers))
+        except KafkaError as error:
+            raise Transient(f"Kafka did not take {len(pairs)} messages for {topic}: {error!r}") from error
 
     async def place(self, messages: Iterable[Placed]) -> None:
         """One by one, with their headers: for what people send. Raises Transient."""

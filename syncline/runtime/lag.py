@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,37 +33,72 @@ class Group:
 
 
 async def groups(address: str, wanted: Mapping[str, Sequence[str]], *, partitions: int) -> list[Group]:
-    """By name, each with the topics that it reads. A partition in which a group has committed nothing counts from its
-    first message, where the services would begin. Raises Transient."""
-    topics = sorted({topic for each in wanted.values() for topic in each})
-    places = [TopicPartition(topic, number) for topic in topics for number in range(partitions)]
+    """By name, each with the topics that it reads. Raises Transient."""
+    async with watching(address, wanted, partitions=partitions) as watch:
+        return await watch.groups()
+
+
+class Watch:
+    """Looks at these groups again and again. A partition in which a group has committed nothing counts from its first
+    message, where the services would begin."""
+
+    def __init__(self, consumer: Any, admin: Any, wanted: Mapping[str, Sequence[str]], partitions: int) -> None:
+        self._consumer = consumer
+        self._admin = admin
+        self._wanted = wanted
+        self._partitions = partitions
+
+    async def groups(self) -> list[Group]:
+        """Raises Transient."""
+        places = self._places(sorted({topic for each in self._wanted.values() for topic in each}))
+        firsts: Offsets = await self._consumer.beginning_offsets(places)
+        asked = await asyncio.gather(*(_group(self._admin, name) for name in self._wanted))
+        ends: Offsets = await self._consumer.end_offsets(places)  # last: a lag is rather too large than below zero
+        return [
+            Group(name, members, {topic: self._behind(topic, committed, firsts, ends) for topic in self._wanted[name]})
+            for name, (members, committed) in zip(self._wanted, asked, strict=True)
+        ]
+
+    async def ends(self, topics: Sequence[str]) -> Offsets:
+        """Where each partition ends now. Raises Transient."""
+        ends: Offsets = await self._consumer.end_offsets(self._places(topics))
+        return ends
+
+    async def reached(self, name: str, ends: Offsets) -> bool:
+        """Whether the group has done everything up to there. Raises Transient."""
+        firsts: Offsets = await self._consumer.beginning_offsets(list(ends))
+        _, committed = await _group(self._admin, name)
+        return all(end <= max(firsts[tp], committed.get(tp, 0)) for tp, end in ends.items())
+
+    def _places(self, topics: Sequence[str]) -> list[TopicPartition]:
+        return [TopicPartition(topic, number) for topic in topics for number in range(self._partitions)]
+
+    def _behind(self, topic: str, committed: Mapping[TopicPartition, int], firsts: Offsets, ends: Offsets) -> int:
+        return sum(max(0, ends[tp] - max(firsts[tp], committed.get(tp, 0))) for tp in self._places([topic]))
+
+
+@asynccontextmanager
+async def watching(address: str, wanted: Mapping[str, Sequence[str]], *, partitions: int) -> AsyncIterator[Watch]:
+    """`wanted`: group to the topics that it reads. Raises Transient, also inside."""
     async with reader(address) as consumer, asking(address) as admin:
-        firsts: Offsets = await consumer.beginning_offsets(places)
-        asked = await asyncio.gather(*(_group(admin, name) for name in wanted))
-        ends: Offsets = await consumer.end_offsets(places)  # last: a lag is rather too large than below zero
-    return [
-        Group(name, members, {topic: _behind(topic, partitions, committed, firsts, ends) for topic in wanted[name]})
-        for name, (members, committed) in zip(wanted, asked, strict=True)
-    ]
+        yield Watch(consumer, admin, wanted, partitions)
 
 
-async def _group(admin: Any, name: str) -> tuple[int, Mapping[TopicPartition, int]]:
+async def committed(admin: Any, name: str) -> Mapping[TopicPartition, Any]:
+    """Where a group stands, partition to (offset, metadata); nothing of one that there is not. Raises KafkaError."""
     until = time.monotonic() + FOUND
     while True:
         try:
-            committed = await admin.list_consumer_group_offsets(name)
-            break
+            offsets: Mapping[TopicPartition, Any] = await admin.list_consumer_group_offsets(name)
+            return offsets
         except KafkaError as error:  # a broker that never had a group makes the topic of their offsets first
             if not error.retriable or time.monotonic() > until:
                 raise
             await asyncio.sleep(0.2)
+
+
+async def _group(admin: Any, name: str) -> tuple[int, Mapping[TopicPartition, int]]:
+    offsets = await committed(admin, name)
     [reply] = await admin.describe_consumer_groups([name])
     [(_, _, _, _, _, members, *_)] = reply.groups
-    return len(members), {tp: at.offset for tp, at in committed.items()}
-
-
-def _behind(
-    topic: str, partitions: int, committed: Mapping[TopicPartition, int], firsts: Offsets, ends: Offsets
-) -> int:
-    places = [TopicPartition(topic, number) for number in range(partitions)]
-    return sum(max(0, ends[tp] - max(firsts[tp], committed.get(tp, 0))) for tp in places)
+    return len(members), {tp: at.offset for tp, at in offsets.items()}

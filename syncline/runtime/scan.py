@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -30,12 +30,27 @@ Progress = Callable[[int, int], None]
 """Called with how many of how many messages were looked at."""
 
 
+class Span(NamedTuple):
+    """The offsets of a partition from `start` up to, not including, `end`."""
+
+    start: int
+    end: int
+
+
+class Part(NamedTuple):
+    """Messages of one partition; at: the offset behind them, up to which everything was handed out."""
+
+    place: TopicPartition
+    records: list[Record]
+    at: int
+
+
 @asynccontextmanager
-async def reader(address: str) -> AsyncIterator[AIOKafkaConsumer]:
-    """A member of no group. Whatever Kafka raises inside becomes Transient."""
+async def reader(address: str, *, group: str | None = None) -> AsyncIterator[AIOKafkaConsumer]:
+    """A member of no group; `group` is one that it may commit for. Whatever Kafka raises inside becomes Transient."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=address,
-        group_id=None,
+        group_id=group,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         max_partition_fetch_bytes=MESSAGE_BYTES,
@@ -74,6 +89,15 @@ async def stream(
 ) -> AsyncIterator[list[Record]]:
     """The messages in lists of one partition each, in order, up to the end that it has now. What was handed out is
     not kept. `until` leaves out what is as new or newer. Raises Transient."""
+    found = await spans(consumer, places, since=since, until=until)
+    async for part in over(consumer, found, progress=progress):
+        yield part.records
+
+
+async def spans(
+    consumer: Any, places: Places, *, since: datetime | None = None, until: datetime | None = None
+) -> dict[TopicPartition, Span]:
+    """What these partitions hold between two moments, as of now. Raises Transient."""
     partitions = [TopicPartition(topic, number) for topic, numbers in places.items() for number in numbers]
     ends: Offsets = await consumer.end_offsets(partitions)
     if until is not None:
@@ -81,24 +105,31 @@ async def stream(
     starts: Offsets = (
         await consumer.beginning_offsets(partitions) if since is None else await _at(consumer, ends, since)
     )
-    left = {tp for tp, end in ends.items() if starts[tp] < end}
+    return {tp: Span(starts[tp], ends[tp]) for tp in partitions}
+
+
+async def over(consumer: Any, given: Mapping[TopicPartition, Span], *, progress: Progress) -> AsyncIterator[Part]:
+    """The messages of the spans, in lists of one partition each, in order; no span's last part is left out, though it
+    may be empty. Raises Transient."""
+    left = {tp: span for tp, span in given.items() if span.start < span.end}
     consumer.assign(sorted(left))
-    for tp in left:
-        consumer.seek(tp, starts[tp])
-    at = {tp: starts[tp] for tp in left}
-    total, heard = sum(ends[tp] - starts[tp] for tp in left), time.monotonic()
+    for tp, span in left.items():
+        consumer.seek(tp, span.start)
+    at = {tp: span.start for tp, span in left.items()}
+    total, heard = sum(span.end - span.start for span in left.values()), time.monotonic()
     while left:
         fetched = await consumer.getmany(timeout_ms=500, max_records=5000)
         for tp, records in fetched.items():
-            yield [record for record in records if record.offset < ends[tp]]
+            end = left[tp].end
             # Compacted topics have gaps, so that the position counts and not the messages.
-            at[tp] = min(ends[tp], await consumer.position(tp))
-            if at[tp] == ends[tp]:
-                left.discard(tp)
+            at[tp] = min(end, await consumer.position(tp))
+            yield Part(tp, [record for record in records if record.offset < end], at[tp])
+            if at[tp] == end:
+                del left[tp]
                 consumer.pause(tp)
         if fetched:
             heard = time.monotonic()
-            progress(total - sum(ends[tp] - at[tp] for tp in left), total)
+            progress(total - sum(span.end - at[tp] for tp, span in left.items()), total)
         elif time.monotonic() - heard > PATIENCE:
             stuck = ", ".join(f"{tp.topic}/{tp.partition}/{at[tp]}" for tp in sorted(left))
             raise Transient(f"Kafka sent nothing for {PATIENCE:.0f} s, reading stopped before {stuck}: try again")

@@ -8,7 +8,7 @@ Keys and their meaning: "DescribeSObjectResult" in the SOAP API Developer Guide.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -158,6 +158,11 @@ class SObject:
     """One object; every lookup by name ignores case, as Salesforce does on input."""
 
     def __init__(self, source: Json) -> None:
+        self.define(source)
+
+    def define(self, source: Json) -> None:
+        """Also of an object that there is: its records stay, and whoever holds it sees the change."""
+        self.source = source
         self.name: str = source["name"]
         self.label: str = source.get("label") or self.name
         self.prefix: str = source["keyPrefix"]
@@ -273,6 +278,15 @@ class Schema:
     def standard(cls, *overlays: Path) -> Schema:
         """The shipped objects, with the given folders laid over them."""
         return cls.load(STANDARD, *overlays)
+
+    def alter(self, name: str, change: Json, *, without: Collection[str] = ()) -> None:
+        """As an administrator does while the org runs: `change` is laid over the object's describe like a folder's file
+        (fields, or the user's rights such as `deletable`), the fields `without` are removed."""
+        sobject = self._by_name[name.lower()]
+        source = _overlaid(sobject.source, change)
+        sobject.define({**source, "fields": [each for each in source["fields"] if each["name"] not in without]})
+        for each in self:
+            each.children = tuple(_children(each, self))
 
     def __iter__(self) -> Iterator[SObject]:
         return iter(self._by_name.values())

@@ -5,7 +5,7 @@ State is in memory. The clock and the dice are given, so a test can move time an
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -20,7 +20,7 @@ from syncline.simorg.errors import locked
 from syncline.simorg.faults import Fault, Faults
 from syncline.simorg.ids import sequence
 from syncline.simorg.limits import ApiUsage
-from syncline.simorg.metadata import Schema
+from syncline.simorg.metadata import Json, Schema
 from syncline.simorg.seeding import Loader, Rows
 from syncline.simorg.soql.evaluate import Answer, evaluate
 from syncline.simorg.stats import Stats
@@ -102,6 +102,11 @@ class Org:
             self.user_id,
             self._user_named,
         )
+
+    def alter(self, name: str, change: Json, *, without: Collection[str] = ()) -> None:
+        """See `Schema.alter`."""
+        self.schema.alter(name, change, without=without)
+        self.store.table(name).forget_indexes()
 
     def change(self, user_id: str) -> Change:
         """A write request of that user, now."""

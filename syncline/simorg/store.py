@@ -84,6 +84,10 @@ class Table:
         end = len(keys) if high is None else bisect_left(keys, high)
         return (self._rows[key[_STAMP_WIDTH:]] for key in islice(keys, start, end))
 
+    def forget_indexes(self) -> None:
+        """They are built anew when next asked for; a field that they are by may have changed."""
+        self._indexes.clear()
+
     @property
     def has_deleted(self) -> bool:
         return bool(self._deleted)

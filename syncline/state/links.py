@@ -36,8 +36,17 @@ class Links:
         columns = zip(*(("a" if ref.kind <= kind else "b", *ref, *kind) for ref, kind in asked), strict=True)
         with errors("reading syncline.links"):
             rows = await self._pool.fetch(SQL["find"], *map(list, columns))
-        found = ((*asked[row["place"] - 1], row) for row in rows)
-        return {(ref, kind): _seen_from(ref, kind, row) for ref, kind, row in found}
+        found = {}
+        for place, *row in rows:
+            ref, kind = each = asked[place - 1]
+            found[each] = _link(ref.kind, kind, row)
+        return found
+
+    async def after(self, id: int, most: int) -> list[Link]:  # noqa: A002 - what the column is called
+        """The next links by their ids, each seen from the side whose object sorts first. Raises Transient, Fatal."""
+        with errors("reading syncline.links"):
+            rows = await self._pool.fetch(SQL["after"], id, most)
+        return [_link(Object(*row[:2]), Object(*row[2:4]), row[4:]) for row in map(tuple, rows)]
 
     async def save(self, links: Sequence[Link]) -> list[bool]:
         """Insert those of revision 0, update the others where the revision is still the one that was found.
@@ -83,16 +92,12 @@ def _columns(link: Link) -> dict[str, Any]:
     }
 
 
-def _seen_from(ref: Ref, kind: Object, row: Any) -> Link:
-    ours, theirs = ("a", "b") if ref.kind <= kind else ("b", "a")
-
-    def side(letter: str, owner: Object) -> Side:
-        return Side(
-            Ref(*owner, row[f"{letter}_id"]),
-            row[f"{letter}_version"],
-            row[f"{letter}_known"],
-            tuple(row[f"{letter}_review"]),
-            tuple(row[f"{letter}_contested"]),
-        )
-
-    return Link(side(ours, ref.kind), side(theirs, kind), **{name: row[name] for name in WHOLE})
+def _link(kind: Object, other: Object, row: Sequence[Any]) -> Link:
+    """row: id, version, known, review and contested of the side of `kind`, the same of the other, then WHOLE."""
+    ours, version, known, review, contested = row[:5]
+    theirs, their_version, their_known, their_review, their_contested = row[5:10]
+    return Link(
+        Side(Ref(*kind, ours), version, known, tuple(review), tuple(contested)),
+        Side(Ref(*other, theirs), their_version, their_known, tuple(their_review), tuple(their_contested)),
+        *row[10:],
+    )

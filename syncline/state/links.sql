@@ -1,20 +1,34 @@
 -- name: find
--- Each record asked for is side a or side b of its links, `asked`; a probe of one index each.
-SELECT w.place, l.*
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
-     WITH ORDINALITY AS w (asked, system, object, id, other_system, other_object, place)
-JOIN syncline.links l
-  ON (l.a_system, l.a_object, l.a_id, l.b_system, l.b_object)
-   = (w.system, w.object, w.id, w.other_system, w.other_object)
-WHERE w.asked = 'a'
+-- Each record asked for is side a or side b of its links, `asked`; a probe of one index each. Its own side comes first.
+-- OFFSET 0 keeps the other side's kind out of the probe: before a new table has statistics, the planner may take it for
+-- as good as the record's id, and look through all links of the two objects for each record.
+WITH wanted AS (
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
+        WITH ORDINALITY AS w (asked, system, object, id, other_system, other_object, place)
+)
+SELECT w.place, l.a_id, l.a_version, l.a_known, l.a_review, l.a_contested,
+       l.b_id, l.b_version, l.b_known, l.b_review, l.b_contested,
+       l.revision, l.id, l.ended, l.ended_by, l.bounces, l.bounced_to, l.bounced_at, l.paused
+FROM wanted w
+CROSS JOIN LATERAL (
+    SELECT * FROM syncline.links l WHERE (l.a_system, l.a_object, l.a_id) = (w.system, w.object, w.id) OFFSET 0
+) l
+WHERE w.asked = 'a' AND (l.b_system, l.b_object) = (w.other_system, w.other_object)
 UNION ALL
-SELECT w.place, l.*
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
-     WITH ORDINALITY AS w (asked, system, object, id, other_system, other_object, place)
-JOIN syncline.links l
-  ON (l.b_system, l.b_object, l.b_id, l.a_system, l.a_object)
-   = (w.system, w.object, w.id, w.other_system, w.other_object)
-WHERE w.asked = 'b'
+SELECT w.place, l.b_id, l.b_version, l.b_known, l.b_review, l.b_contested,
+       l.a_id, l.a_version, l.a_known, l.a_review, l.a_contested,
+       l.revision, l.id, l.ended, l.ended_by, l.bounces, l.bounced_to, l.bounced_at, l.paused
+FROM wanted w
+CROSS JOIN LATERAL (
+    SELECT * FROM syncline.links l WHERE (l.b_system, l.b_object, l.b_id) = (w.system, w.object, w.id) OFFSET 0
+) l
+WHERE w.asked = 'b' AND (l.a_system, l.a_object) = (w.other_system, w.other_object)
+
+-- name: after
+SELECT a_system, a_object, b_system, b_object, a_id, a_version, a_known, a_review, a_contested,
+       b_id, b_version, b_known, b_review, b_contested,
+       revision, id, ended, ended_by, bounces, bounced_to, bounced_at, paused
+FROM syncline.links WHERE id > $1 ORDER BY id LIMIT $2
 
 -- name: save
 -- Both directions of a pair update the same row, so rows are locked in one order, and all updates come before the

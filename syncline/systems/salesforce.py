@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 
 from syncline.config.model import ClientCredentials, SalesforceSystem
-from syncline.contracts.catalog import Catalog, FieldInfo, FieldType
+from syncline.contracts.catalog import Catalog, Described, FieldInfo, FieldType, Right
 from syncline.contracts.errors import Fatal
 from syncline.salesforce import auth
 from syncline.salesforce.client import Observer, Salesforce
@@ -71,6 +71,15 @@ def _trusting(path: Path) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=str(path))
     except (OSError, ssl.SSLError) as error:
         raise Fatal(f"{path} is no certificate that can be trusted: {error}") from error
+
+
+RIGHTS: dict[str, Right] = {"queryable": "read", "createable": "create", "updateable": "update", "deletable": "delete"}
+"""Properties of a describe, which are of the object and of the user that asks ("DescribeSObjectResult")."""
+
+
+def described(reply: dict[str, Any]) -> Described:
+    """An object's describe reply."""
+    return Described(catalog(reply), frozenset(right for told, right in RIGHTS.items() if reply[told]))
 
 
 def catalog(described: dict[str, Any]) -> Catalog:

@@ -38,7 +38,7 @@ def entries(records: Iterable[Fetched], refs: Collection[Ref], names: Names) -> 
 
 
 def _names(record: Fetched, ref: Ref, names: Names) -> bool:
-    if record.topic == names.changes(ref.kind):
+    if record.topic in (names.changes(ref.kind), names.replay):
         return record.key == ref.id.encode()
     return record.key == str(ref).encode() or orjson.dumps(str(ref)) in (record.value or b"")
 
@@ -46,6 +46,8 @@ def _names(record: Fetched, ref: Ref, names: Names) -> bool:
 def _reader(topic: str, names: Names) -> tuple[Stage, Callable[[Fetched, Collection[Ref]], Entry | None]]:
     if topic == names.mapped:
         return "mapped", _mapped
+    if topic == names.replay:
+        return "change", _replayed
     if topic == names.results:
         return "result", _result
     if topic == names.requests:
@@ -78,6 +80,13 @@ def _change(record: Fetched, refs: Collection[Ref]) -> Entry | None:
         partial=not change.complete or None,
         fields=change.fields,
     )
+
+
+def _replayed(record: Fetched, refs: Collection[Ref]) -> Entry | None:
+    change = Change.decode(record.value)
+    if change.ref not in refs:
+        return None
+    return _told(record, "change", change.ref, f"{change.op} of {change.ref.system} once more", version=change.version)
 
 
 def _request(record: Fetched, refs: Collection[Ref]) -> Entry | None:

@@ -24,6 +24,7 @@ def keys(refs: Collection[Ref], sources: Collection[Object], names: Names) -> Ke
     for ref in refs:
         if ref.kind in sources:
             changes.setdefault(names.changes(ref.kind), set()).add(ref.id.encode())
+            changes.setdefault(names.replay, set()).add(ref.id.encode())
     own = _encoded(refs)
     return {**changes, names.requests: own, names.results: own}
 

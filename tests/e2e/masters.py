@@ -63,7 +63,9 @@ class Masters:
         """Before anything flows: what is there was typed once, at the same time on both sides."""
         for name, references in PIPELINES.items():
             pipeline = self.story.system.config.pipelines[name]
-            mapped = {m.from_: target for target, m in pipeline.fields.items() if m.from_ and m.from_ not in NAMES}
+            mapped = {
+                m.sources[0]: target for target, m in pipeline.fields.items() if m.sources and m.sources[0] not in NAMES
+            }
             self.fields[pipeline.from_] = {**mapped, **references}
         records = await both.records(self.story.system, self.story.hub, self.story.http)
         self.ids: dict[Object, list[str]] = {kind: sorted(rows) for kind, rows in records.items()}

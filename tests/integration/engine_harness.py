@@ -103,6 +103,8 @@ class Bench:
         with log.open("wb") as output:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
+                "-X",
+                "faulthandler",
                 "-m",
                 "tests.integration.engine_worker",
                 json.dumps(given),

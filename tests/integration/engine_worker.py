@@ -72,11 +72,12 @@ def hops(prefix: str) -> list[Hop]:
 
 
 def faulty(hop: Hop, poison: dict[str, str]) -> Hop:
-    """`hop`, but a batch with a key of `poison` raises, has a huge output, or freezes the process before it goes on."""
+    """`hop`, but where `poison` names it (else `latest`) a batch with one of its keys raises, has a huge output, or
+    freezes the process before it goes on."""
 
     def run_(batch: Sequence[Input], stored: Reader) -> Effects:
         effects = hop.run(batch, stored)
-        for each in batch:
+        for each in batch if hop.name == poison.get("hop", "latest") else ():
             match poison.pop((each.key or b"").decode(), None):
                 case "raise":
                     raise ValueError("a bug")

@@ -41,7 +41,7 @@ async def test_each_stage_is_given_as_a_ratio_to_the_bare_loop(kafka_address: st
     out, said = await process.communicate()
     assert process.returncode == 0, said.decode()
     stages: dict[str, dict[str, Any]] = json.loads(out)
-    mapper, held, recovery = (stages.pop(name) for name in ("mapper", "held", "recovery"))
+    mapper, held, recovery, replay = (stages.pop(name) for name in ("mapper", "held", "recovery", "replay"))
     assert {name: _records(found["waves"]) for name, found in stages.items()} == WAVES
     for found in stages.values():
         rate, bare = found["records_per_second"], found["bare_records_per_second"]
@@ -56,6 +56,10 @@ async def test_each_stage_is_given_as_a_ratio_to_the_bare_loop(kafka_address: st
     assert recovery["entries"] == RECORDS
     assert recovery["ratio"] == pytest.approx(
         recovery["entries_per_second"] / recovery["bare_entries_per_second"], rel=0.1, abs=0.002
+    )
+    assert (replay["changes"], replay["write_calls"]) == (RECORDS, 0)
+    assert replay["ratio"] == pytest.approx(
+        replay["changes_per_second"] / replay["bare_read_per_second"], rel=0.1, abs=0.002
     )
     assert mapper["records"] == RECORDS
     rates = mapper["records_per_second"]

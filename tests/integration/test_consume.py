@@ -6,9 +6,10 @@ import asyncio
 import gc
 import random
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -68,10 +69,11 @@ class Member:
     ready: list[bool] = field(default_factory=list)
     beats: int = 0
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    more: list[str] = field(default_factory=list)
 
     async def run(self) -> None:
         await consume(
-            [self.broker.topic],
+            [self.broker.topic, *self.more],
             self._handle,
             address=self.broker.address,
             group=self.broker.group,
@@ -192,6 +194,34 @@ async def test_a_transient_pass_is_run_again_with_the_same_records(broker: Broke
             offsets = [offset for at, offset in each if at == partition]
             assert offsets == list(range(len(offsets))), "it begins anew, in order"
     assert await broker.committed() == dict.fromkeys(range(PARTITIONS), 10)
+
+
+async def test_a_topic_that_has_to_wait_holds_up_no_other(broker: Broker) -> None:
+    other = replace(broker, topic=f"{broker.topic}.other")
+    await create_topics(broker.address, [Topic(other.topic)], partitions=PARTITIONS, replication=1)
+    tried: Counter[str] = Counter()
+    done: list[Place] = []
+
+    async def refuse(records: Sequence[Record]) -> None:
+        (topic,) = {record.topic for record in records}
+        tried[topic] += 1
+        if topic == broker.topic:
+            raise Transient("the target is away", retry_after=600.0)
+        done.extend((record.partition, record.offset) for record in records)
+
+    member = Member(broker, then=refuse, more=[other.topic])
+    await broker.produce(10)
+    async with running(member):
+        await until(lambda: tried[broker.topic])
+        for count in (5, 10):
+            await other.produce(5)
+            await until(lambda count=count: sorted(done) == all_of(count))  # type: ignore[misc]
+        await broker.produce(1)
+        beats = member.beats
+        await until(lambda: member.beats > beats + 3)
+        found = await broker.admin.list_consumer_group_offsets(broker.group)
+    assert tried[broker.topic] <= PARTITIONS  # once, or with each partition that came later
+    assert {place.topic for place, offset in found.items() if offset.offset > 0} == {other.topic}
 
 
 async def test_nothing_is_committed_before_the_pass_has_ended(broker: Broker) -> None:

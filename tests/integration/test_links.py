@@ -16,7 +16,7 @@ from syncline.contracts.link import Link, Side
 from syncline.contracts.ref import Object, Ref
 from syncline.state.conflicts import Conflicts
 from syncline.state.database import connect, migrate
-from syncline.state.links import Links
+from syncline.state.links import SQL, Links
 from tests.conftest import FreshDatabase
 
 ACCOUNT, COMPANY, LEAD = Object("sf", "Account"), Object("hub", "company"), Object("sf", "Lead")
@@ -262,3 +262,22 @@ async def test_a_conflict_is_recorded_once_and_listed_newest_first(pool: Any) ->
     kept = await conflicts.get(waiting.id)
     assert kept is not None
     assert kept.resolved == "hub"
+
+
+async def test_a_record_is_found_by_its_own_id_also_in_a_table_without_statistics(pool: Any) -> None:
+    """By the other side's kind it would be found too, after a look at every link of the two objects."""
+    await pool.execute(
+        "INSERT INTO syncline.links"
+        " (a_system, a_object, a_id, a_version, a_known, b_system, b_object, b_id, b_version, b_known)"
+        " SELECT 'hub', 'company', n::text, '', '{}', 'sf', 'Account', n::text, '', '{}'"
+        " FROM generate_series(1, 500) AS n"
+    )
+    for asked, row in (
+        ("a", ("hub", "company", "7", "sf", "Account")),
+        ("b", ("sf", "Account", "7", "hub", "company")),
+    ):
+        arguments = [[asked], *([each] for each in row)]
+        plan = await pool.fetch("EXPLAIN (ANALYZE, FORMAT TEXT) " + SQL["find"], *arguments)
+        said = "\n".join(line[0] for line in plan)
+        assert "Rows Removed by Filter: 499" not in said, said
+        assert f"links_{asked}" in said, said

@@ -5,13 +5,19 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
+import yaml
 
 from syncline.cli.main import cli
 from syncline.config.load import parse
+from syncline.config.model import Config
 from syncline.config.settings import Settings
+from syncline.contracts.errors import RecordRejected
+from syncline.contracts.transforms.steps import KEYS, WORDS
+from syncline.mapping import Transformer
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
@@ -28,6 +34,56 @@ def test_the_configuration_page_shows_a_valid_file() -> None:
 def test_the_configuration_page_names_every_setting() -> None:
     named = set(re.findall(r"`([A-Z_]+)`", (ROOT / "docs" / "configuration.md").read_text()))
     assert {name.upper() for name in Settings.model_fields} <= named
+
+
+def shown_fields() -> list[tuple[str, Any, dict[str, Any], str]]:
+    """Of the examples of fields: name, mapping, record, and what becomes of it."""
+    text = (ROOT / "docs" / "configuration.md").read_text()
+    blocks = re.findall(r"```yaml\n(fields:\n.*?)```", text, re.DOTALL)
+    return [
+        (name, mapping, yaml.safe_load(record), result)
+        for block in blocks
+        for line in block.splitlines()[1:]
+        if not line.strip().startswith("#")
+        for shown, _, example in [line.rpartition("  # ")]
+        for name, mapping in yaml.safe_load(shown).items()
+        for record, _, result in [example.partition(" -> ")]
+    ]
+
+
+@pytest.mark.parametrize(("name", "mapping", "record", "result"), shown_fields())
+def test_fields_become_what_the_configuration_page_says(
+    name: str, mapping: Any, record: dict[str, Any], result: str
+) -> None:
+    pipeline = {"from": "shop.thing", "to": "hub.thing", "fields": {name: mapping}}
+    systems = {
+        "shop": {"kind": "stream", "objects": {"thing": {"topic": "things", "format": "cloudevents"}}},
+        "hub": {"kind": "postgres", "url": "x", "objects": {"thing": {"table": "things"}}},
+    }
+    config = Config.model_validate({"systems": systems, "pipelines": {"p": pipeline}})
+    transformer = Transformer(config, config.pipelines["p"])
+    if result == "dead letter":
+        with pytest.raises(RecordRejected):
+            transformer.apply(record)
+    else:
+        wanted = {} if result == "nothing" else {name: yaml.safe_load(result)}
+        assert transformer.apply(record).fields == wanted
+
+
+def test_every_step_is_shown_with_an_example() -> None:
+    steps = [step for _, mapping, *_ in shown_fields() for step in mapping.get("transform", [])]
+    shown = {step if isinstance(step, str) else next(iter(step)) for step in steps}
+    assert shown == {*WORDS, *KEYS}
+
+
+def test_the_variables_that_are_shown_mean_something() -> None:
+    text = (ROOT / "docs" / "configuration.md").read_text()
+    lines = [shlex.split(each)[1] for each in re.findall(r"^export SYNCLINE__.*$", text, re.MULTILINE)]
+    example = re.search(r"```yaml\n(systems:.*?)```", text, re.DOTALL)
+    assert example is not None
+    config = parse(example.group(1), name="shown", environ=dict(each.split("=", 1) for each in lines))
+    assert len(lines) == 4
+    assert config.pipelines["account-to-company"].delete_limit == 5
 
 
 def test_the_readme_shows_lines_of_the_example() -> None:

@@ -2,13 +2,17 @@
 
 Outputs come first so that a table never says more than what was delivered. After a crash at any point the batch is run
 again, over tables as they were before it or after it: its outputs repeat, and no effect is missing.
+
+What one hop says to a later one is handed over within the pass when the partition that it goes to is here: it spares
+the broker and us the way there and back. Then the changelogs of the later hop are what was delivered, and come first.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -33,6 +37,10 @@ Owned = Callable[[], Awaitable[bool]]
 """Whether the partitions of the batches in hand are still ours to write."""
 
 
+HANDED = -1
+"""The offset of a record that never was on its topic."""
+
+
 class Tables(Protocol):
     """The tables' partitions that this process holds."""
 
@@ -51,11 +59,17 @@ class Batch:
 
     def __str__(self) -> str:
         first, last = self.inputs[0], self.inputs[-1]
+        if first.offset == HANDED:
+            return f"hop {self.hop.name}, {len(self.inputs)} records for {first.topic}-{self.partition}"
         return f"hop {self.hop.name}, {first.topic}-{self.partition}, offsets {first.offset} to {last.offset}"
 
 
+Waiting = dict[str, defaultdict[int, list[Batch]]]
+"""Hop to partition number to what it is to handle."""
+
+
 class Processor:
-    """Runs hops and makes their effects safe.
+    """Runs hops, in the order in which they are declared, and makes their effects safe.
 
     `changelogs`: table -> its changelog topic. `producer` is an AIOKafkaProducer that waits for all replicas.
     """
@@ -66,9 +80,12 @@ class Processor:
         tables: Tables,
         changelogs: Mapping[str, str],
         progress: Progress,
+        hops: Sequence[Hop],
         *,
         record_limit: int,
     ) -> None:
+        self._hops = hops
+        self._readers = {topic: hop for hop in hops for topic in hop.topics}
         self._producer = producer
         self._tables = tables
         self._changelogs = changelogs
@@ -82,23 +99,49 @@ class Processor:
 
         Raises Fatal for what a hop cannot do and for an output that no topic takes, Transient for a failed delivery.
         """
-        numbers: defaultdict[int, list[Batch]] = defaultdict(list)
+        waiting: Waiting = {hop.name: defaultdict(list) for hop in self._hops}
         for batch in batches:
-            numbers[batch.partition].append(batch)
+            waiting[batch.hop.name][batch.partition].append(batch)
+        here = self._progress.assigned
         changed: dict[tuple[str, int], Rows] = {}
-        sizes: list[int] = []
+        handled: list[tuple[Batch, int]] = []
         under_way: list[Delivery] = []
-        for number, together in numbers.items():
-            effects, changes = self._run(together, number)
-            targets = await self._targets(together, effects)
-            if not await owned():
-                self._let_go(under_way)
-                return False
-            under_way += await self._send(targets)
-            await asyncio.sleep(0)  # the broker takes these while the next partition's batches are computed
-            sizes += [len(effect.outputs) for effect in effects]
-            changed |= {(table, number): rows for table, rows in changes.items() if rows}
+        for hop in self._hops:
+            for number, together in waiting.pop(hop.name).items():
+                effects, changes = self._run(together, number)
+                targets = await self._targets(together, effects)
+                self._hand_over(targets, here, waiting)
+                if not await owned():
+                    # What is under way must not land behind what comes of the same records when they are read again.
+                    await asyncio.gather(*(delivery for _, delivery in under_way), return_exceptions=True)
+                    return False
+                under_way += await self._send(targets)
+                await asyncio.sleep(0)  # the broker takes these while the next partition's batches are computed
+                handled += [(batch, len(effect.outputs)) for batch, effect in zip(together, effects, strict=True)]
+                changed |= {(table, number): rows for table, rows in changes.items() if rows}
         await self._acknowledged(under_way)
+        for hop in reversed(self._hops):
+            rows = {place: rows for place, rows in changed.items() if place[0] in hop.tables}
+            if rows and not await self._stored(rows, owned):
+                return False
+        for batch, outputs in handled:
+            self._progress.records[batch.hop.name] += len(batch.inputs)
+            self._progress.batches[batch.hop.name] += 1
+            self._progress.outputs[batch.hop.name] += outputs
+        return True
+
+    def _hand_over(self, targets: dict[Target, Pairs], here: Collection[Target], waiting: Waiting) -> None:
+        """Take out of `targets` what a hop that is still to come reads here."""
+        now = int(time.time() * 1000)
+        for place in [*targets]:
+            topic, number = place
+            hop = self._readers.get(topic)
+            if hop and hop.name in waiting and place in here:
+                inputs = [Input(topic, number, HANDED, key, value, now) for key, value in targets.pop(place)]
+                waiting[hop.name][number].append(Batch(hop, number, inputs))
+
+    async def _stored(self, changed: Mapping[tuple[str, int], Rows], owned: Owned) -> bool:
+        """The changelogs, then the tables. False: they are no longer ours."""
         if not await owned():
             return False
         logs = {(self._changelogs[table], number): list(rows.items()) for (table, number), rows in changed.items()}
@@ -108,11 +151,6 @@ class Processor:
             return False
         for (table, number), rows in changed.items():
             self._tables.write(table, number, rows, offsets[self._changelogs[table], number])
-        handled = (batch for together in numbers.values() for batch in together)
-        for batch, outputs in zip(handled, sizes, strict=True):
-            self._progress.records[batch.hop.name] += len(batch.inputs)
-            self._progress.batches[batch.hop.name] += 1
-            self._progress.outputs[batch.hop.name] += outputs
         return True
 
     def _run(self, batches: Iterable[Batch], number: int) -> tuple[list[Effects], Changes]:
@@ -182,8 +220,3 @@ class Processor:
                 raise end
             offsets[topic, number] = end.offset
         return offsets
-
-    def _let_go(self, deliveries: Iterable[Delivery]) -> None:
-        """Whatever becomes of them, the batch comes again."""
-        for _, delivery in deliveries:
-            delivery.add_done_callback(lambda done: done.cancelled() or done.exception())

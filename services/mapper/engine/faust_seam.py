@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from importlib.metadata import version
 from typing import Any, Protocol
 from uuid import uuid4
 
@@ -34,7 +33,6 @@ from syncline.contracts.errors import Fatal, Transient
 
 log = structlog.get_logger()
 
-VERSIONS = {"faust-streaming": "0.15.3", "mode-streaming": "0.7.1", "aiokafka": "0.14.0"}
 POLL = 0.2
 """Seconds that one fetch waits for records, and so at most what it adds to a rebalance."""
 
@@ -81,17 +79,19 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         fetched = await consumer.getmany(*wanted, timeout_ms=int((timeout or 0) * 1000), max_records=max_records)
         return {TP(*tp): records for tp, records in fetched.items()}
 
-    async def rewind(self, inputs: Iterable[TP], changelogs: Iterable[TP]) -> dict[TP, int]:
-        """Bring `inputs` to what is committed, or to the earliest record; returns their positions.
+    async def rewind(self, inputs: Iterable[TP], changelogs: Iterable[TP]) -> tuple[dict[TP, int], dict[TP, int]]:
+        """Bring `inputs` to what is committed, or to the earliest record; returns their positions and their ends.
 
         The changelogs are not fetched any more: aiokafka would keep our own writes in memory, unread.
         """
-        positions: dict[TP, int] = await self.call_thread(
+        places: tuple[dict[TP, int], dict[TP, int]] = await self.call_thread(
             self._rewind, [TopicPartition(*tp) for tp in inputs], [TopicPartition(*tp) for tp in changelogs]
         )
-        return positions
+        return places
 
-    async def _rewind(self, partitions: list[TopicPartition], changelogs: list[TopicPartition]) -> dict[TP, int]:
+    async def _rewind(
+        self, partitions: list[TopicPartition], changelogs: list[TopicPartition]
+    ) -> tuple[dict[TP, int], dict[TP, int]]:
         consumer: AIOKafkaConsumer = self._ensure_consumer()
         consumer.pause(*changelogs)
         committed = await asyncio.gather(*map(consumer.committed, partitions))
@@ -100,7 +100,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         for tp, offset in zip(partitions, committed, strict=True):
             if offset is not None:
                 consumer.seek(tp, offset)
-        return {TP(*tp): await consumer.position(tp) for tp in partitions}
+        positions = {TP(*tp): await consumer.position(tp) for tp in partitions}
+        return positions, {TP(*tp): end for tp, end in (await consumer.end_offsets(partitions)).items()}
 
     async def commit_offsets(self, offsets: Mapping[TP, int]) -> bool:
         """False: the group has moved on and the partitions may be another's. Raises KafkaError for anything else."""
@@ -126,10 +127,12 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         self._settings = transport.settings
         self._progress = transport.progress
         self._handler = transport.handler
+        self._order = transport.order
         self._epoch = 0  # grows whenever the assignment ends or begins
         self._serving = False  # inputs are taken: tables are restored and inputs rewound
         self._rewind_wanted = False
         self._positions: dict[TP, int] = {}  # next offset to handle
+        self._unread: dict[TP, int] = {}  # where what was there at the assignment ends, while it is not handled
         self._done: dict[TP, int] = {}  # to commit
         self._handling = asyncio.Lock()
         self._committing = asyncio.Lock()
@@ -165,7 +168,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         if self._rewind_wanted:
             await self._rewind(epoch)
         # A copy: Faust changes its set while aiokafka reads it in the other thread.
-        active = frozenset(self._active_partitions)
+        active = self._due(frozenset(self._active_partitions))
         if not active:
             await asyncio.sleep(POLL)
             return
@@ -182,6 +185,15 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
                     self._serving, self._rewind_wanted = False, True
         self._measure()
 
+    def _due(self, active: frozenset[TP]) -> frozenset[TP]:
+        """What may be read now. What earlier owners said to a later hop is read before the earlier hop goes on: from
+        then on it hands over here (see batch.py), and what it says must not overtake what was said before."""
+        self._unread = {tp: end for tp, end in self._unread.items() if self._positions.get(tp, end) < end}
+        if not self._unread:
+            return active
+        last = max(self._order[tp.topic] for tp in self._unread)
+        return frozenset(tp for tp in active if self._order.get(tp.topic, last) >= last)
+
     async def _rewind(self, epoch: int) -> None:
         await self.commit()
         assigned = self.assignment()
@@ -189,13 +201,14 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         inputs = assigned - changelogs
         self._check_copartitioning(assigned)
         try:
-            positions = await self._thread.rewind(inputs, changelogs)
+            positions, ends = await self._thread.rewind(inputs, changelogs)
         except IllegalStateError:
             return  # assigned no longer: the next assignment asks again
         if epoch != self._epoch or not self.flow_active:
             return
         self._rewind_wanted = False
         self._positions = positions
+        self._unread = {tp: end for tp, end in ends.items() if self._order[tp.topic]}
         self._done = {}
         self._serving = True
         now = time.monotonic()
@@ -354,8 +367,11 @@ class Transport(driver.Transport):  # type: ignore[misc]
     Consumer = Consumer
     Producer = Producer
 
-    def __init__(self, app: faust.App, settings: EngineSettings, progress: Progress, handler: Handler) -> None:
+    def __init__(
+        self, app: faust.App, settings: EngineSettings, progress: Progress, handler: Handler, order: Mapping[str, int]
+    ) -> None:
         super().__init__(app.conf.broker_consumer, app)
+        self.order = order
         self.settings = settings
         self.progress = progress
         self.handler = handler
@@ -385,17 +401,13 @@ class Tables:
         write(self._stores[table]._db_for_partition(partition), changes.items(), offset)
 
 
-def check_versions() -> None:
-    """Raises Fatal unless the packages are those whose insides this module knows."""
-    for package, known in VERSIONS.items():
-        if (found := version(package)) != known:
-            raise Fatal(f"{package} {found} is installed where the mapper needs exactly {known}")
-
-
 def new_app(
-    settings: EngineSettings, topics: Iterable[str], tables: Iterable[str], progress: Progress, handler: Handler
+    settings: EngineSettings, topics: Mapping[str, int], tables: Iterable[str], progress: Progress, handler: Handler
 ) -> faust.App:
-    """The Faust app: no agents, no web server, no topics of its own making. Needs a running event loop."""
+    """The Faust app: no agents, no web server, no topics of its own making. Needs a running event loop.
+
+    topics: each with the place in the row of hops of the one that reads it.
+    """
     app = faust.App(
         settings.app_id,
         broker=[f"kafka://{address}" for address in settings.kafka.split(",")],
@@ -427,7 +439,7 @@ def new_app(
         producer_max_request_size=settings.max_request_size,
         producer_request_timeout=settings.delivery_timeout,
     )
-    app.transport = app.producer_transport = Transport(app, settings, progress, handler)
+    app.transport = app.producer_transport = Transport(app, settings, progress, handler, topics)
     for topic in topics:
         # What an agent would do; without one nothing consumes the topic behind our back.
         app.topics.add(app.topic(topic, key_type=bytes, value_type=bytes, partitions=settings.partitions))

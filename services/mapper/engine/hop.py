@@ -20,9 +20,8 @@ class Reader(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
-    """One record as it was fetched. `timestamp` is in milliseconds since 1970, as Kafka has it."""
+class Input(NamedTuple):
+    """One record as it was fetched, or handed over. `timestamp` is in milliseconds since 1970, as Kafka has it."""
 
     topic: str
     partition: int
@@ -52,7 +51,7 @@ class Effects:
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """A step of the mapper.
+    """A step of the mapper. A table belongs to one hop.
 
     Every topic and table of a hop has the same partition count; `run` sees one batch of one topic-partition and the
     rows of that partition number only. `run` must be pure: after a crash the same batch runs again over the same rows.

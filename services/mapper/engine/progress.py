@@ -15,7 +15,7 @@ class Progress:
     batches: Counter[str] = field(default_factory=Counter)
     """By hop."""
     outputs: Counter[str] = field(default_factory=Counter)
-    """By hop; counted when the broker has them."""
+    """By hop, those among them that were handed over to a later one; counted when they are safe."""
     restored: int = 0
     """Changelog records read back into the tables."""
     missing: int = 0

@@ -26,9 +26,9 @@ class EngineSettings:
     """Until the group gives a dead process's partitions to others."""
     rebalance_timeout: float = 60.0
     """How long the group waits for a member to give its partitions up."""
-    delivery_timeout: float = 20.0
-    """Until an unacknowledged batch counts as failed. A batch of inputs needs two deliveries, one after the other, and
-    both must fit into `rebalance_timeout`."""
+    delivery_timeout: float = 15.0
+    """Until an unacknowledged batch counts as failed. A pass needs a delivery of its outputs and one of each hop's
+    changelogs, one after the other, and all must fit into `rebalance_timeout`."""
     recovery_timeout: float = 60.0
     """Without a single changelog record while some are missing, recovery counts as stuck."""
     commit_interval: float = 1.0

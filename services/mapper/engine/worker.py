@@ -15,10 +15,11 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from services.mapper.engine.batch import Batch, Processor
-from services.mapper.engine.faust_seam import Owned, Records, Tables, check_versions, new_app
+from services.mapper.engine.faust_seam import Owned, Records, Tables, new_app
 from services.mapper.engine.hop import Hop, changelog_topic
 from services.mapper.engine.progress import Progress
 from services.mapper.engine.settings import EngineSettings
+from services.mapper.engine.versions import check_versions
 from syncline.contracts.errors import Fatal, Transient
 from syncline.contracts.topics import Topic
 from syncline.runtime.admin import check_topics
@@ -33,17 +34,25 @@ class Engine:
     """One process's share of the work. `progress` may be read at any time."""
 
     def __init__(self, settings: EngineSettings, hops: Sequence[Hop]) -> None:
-        """Raises Fatal when two hops read the same topic: only one of them could acknowledge it."""
+        """`hops` in the order in which records go through them.
+
+        Raises Fatal when two hops read the same topic, which only one of them could acknowledge, or share a table.
+        """
         self.progress = Progress()
         self._settings = settings
+        self._declared = hops
         self._hops: dict[str, Hop] = {}
+        tables: dict[str, Hop] = {}
         for hop in hops:
+            for table in hop.tables:
+                if table in tables:
+                    raise Fatal(f"table {table} is changed by hop {tables[table].name} and by hop {hop.name}")
+                tables[table] = hop
             for topic in hop.topics:
                 if topic in self._hops:
                     raise Fatal(f"topic {topic} is read by hop {self._hops[topic].name} and by hop {hop.name}")
                 self._hops[topic] = hop
-        tables = sorted({table for hop in hops for table in hop.tables})
-        self._changelogs = {table: changelog_topic(settings.app_id, table) for table in tables}
+        self._changelogs = {table: changelog_topic(settings.app_id, table) for table in sorted(tables)}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set, then finish the batch in flight, commit and leave the group.
@@ -55,12 +64,14 @@ class Engine:
         topics = [Topic(name) for name in (*self._hops, *self._changelogs.values())]
         await check_topics(self._settings.kafka, topics, partitions=self._settings.partitions)
         with _own(self._settings.state_dir):
-            app = new_app(self._settings, self._hops, self._changelogs, self.progress, self._handle)
+            order = {topic: number for number, hop in enumerate(self._declared) for topic in hop.topics}
+            app = new_app(self._settings, order, self._changelogs, self.progress, self._handle)
             self._processor = Processor(
                 lambda: app.producer._producer,
                 Tables(app),
                 self._changelogs,
                 self.progress,
+                self._declared,
                 record_limit=self._settings.max_request_size - 1024,
             )
             await self._serve(app, stop)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Collection
+from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
 from syncline.contracts.change import Change
@@ -13,10 +14,12 @@ Position = dict[str, Any]
 
 
 class Page(NamedTuple):
-    """position: what may be stored once the broker has every change of this page and of those before it."""
+    """position: what may be stored once the broker has every change of this page and of those before it. remaining:
+    records that are to come, None where nobody has counted."""
 
     changes: list[Change]
     position: Position
+    remaining: int | None = None
 
 
 class Fetched(NamedTuple):
@@ -37,6 +40,11 @@ class Source(Protocol):
     def pages(self, position: Position | None) -> AsyncGenerator[Page, None]:
         """Everything that changed after `position`; None is the first read. Asking for the next page says that the
         last one is published and its position stored."""
+
+    def again(self, position: Position | None, since: datetime | None) -> AsyncGenerator[Page, None]:
+        """Every record, or what changed since then, as it is now: `snapshot` and `delete` changes. `position` is that
+        of a page before, None at the beginning; it is no position of `pages`. Leaves out what changed a moment ago,
+        which comes by the next poll."""
 
     async def fetch(self, ids: Collection[str]) -> Fetched:
         """These records as they are now, as `snapshot` changes."""

@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -82,6 +83,21 @@ class PostgresSource:
             self._pruned = self._clock()
             await capture.prune(self._pool, self.kind.name, position["xid"], RETENTION)
 
+    async def again(self, position: Position | None, since: datetime | None) -> AsyncGenerator[Page, None]:
+        """The table by its key, then the log, whose records that are in the table no more were deleted; with `since`
+        the log alone. Position: `key`, the last one that was read, and whether `of` is the table or the log."""
+        query = await self._query()
+        at = position or {"of": "log" if since else "table", "key": None}
+        left = await self._count(query, at["key"]) if at["of"] == "table" else None
+        while True:
+            following = self._again_of_table(query, at) if at["of"] == "table" else self._again_of_log(query, at, since)
+            page, more = await following
+            left = None if left is None or page.position["of"] == "log" else max(0, left - self._most)
+            yield page._replace(remaining=left)
+            if not more:
+                return
+            at = page.position
+
     async def fetch(self, ids: Collection[str]) -> Fetched:
         query = await self._query()
         keys = {asked: _canonical(asked, query.key_type) for asked in ids}
@@ -117,20 +133,52 @@ class PostgresSource:
         return await following(query, position)
 
     async def _next_of_all(self, query: Query, position: Position) -> Page:
-        key, after = query.key, position["key"]
-        bound = f"WHERE {key} > $1::text::{query.key_type}" if after is not None else "WHERE $1::text IS NULL"
-        async with self._snapshot() as connection:
-            rows = await connection.fetch(
-                f"{query.select} {bound} ORDER BY {key} LIMIT {self._most}",
-                after,
-            )
-            records = _read(query, rows)
-            versions = await capture.versions(connection, self.kind.name, list(records))
+        records, versions, last = await self._part(query, position["key"])
         changes = [
             self._change(key, versions.get(key, NEVER_LOGGED), fields, "snapshot") for key, fields in records.items()
         ]
         rest = {"xid": position["xid"], "seq": position["seq"]}
-        return Page(changes, {**rest, "key": rows[-1][0]} if len(rows) == self._most else rest)
+        return Page(changes, {**rest, "key": last} if len(records) == self._most else rest)
+
+    async def _part(self, query: Query, after: str | None) -> tuple[dict[str, Fields], dict[str, Version], str | None]:
+        """The records behind a key, in the order of keys, their versions, and the last one's key."""
+        async with self._snapshot() as connection:
+            rows = await connection.fetch(
+                f"{query.select} {_behind(query, after)} ORDER BY {query.key} LIMIT {self._most}", after
+            )
+            records = _read(query, rows)
+            versions = await capture.versions(connection, self.kind.name, list(records))
+        return records, versions, rows[-1][0] if rows else None
+
+    async def _count(self, query: Query, after: str | None) -> int:
+        async with self._snapshot() as connection:
+            behind = f"{query.select} {_behind(query, after)}"
+            count: int = await connection.fetchval(f"SELECT count(*) FROM ({behind}) AS counted", after)  # noqa: S608
+        return count
+
+    async def _again_of_table(self, query: Query, at: Position) -> tuple[Page, bool]:
+        """A page, and that there is another. What is not settled changed just now, and comes by the next poll."""
+        records, versions, last = await self._part(query, at["key"])
+        changes = [
+            self._change(key, version, fields, "snapshot")
+            for key, fields in records.items()
+            if (version := versions.get(key, NEVER_LOGGED)).settled
+        ]
+        more = len(records) == self._most
+        return Page(changes, {"of": "table", "key": last} if more else {"of": "log", "key": None}), True
+
+    async def _again_of_log(self, query: Query, at: Position, since: datetime | None) -> tuple[Page, bool]:
+        """Without `since` only deletions: the records that are there came from the table."""
+        async with self._snapshot() as connection:
+            keys = await capture.touched(connection, self.kind.name, at["key"], since, self._most)
+            records = await _records(connection, query, keys)
+            versions = await capture.versions(connection, self.kind.name, keys)
+        changes = [
+            self._change(key, versions[key], records.get(key, {}), "snapshot" if key in records else "delete")
+            for key in keys
+            if versions[key].settled and (since or key not in records)
+        ]
+        return Page(changes, {"of": "log", "key": keys[-1] if keys else at["key"]}), len(keys) == self._most
 
     async def _next_of_log(self, query: Query, position: Position) -> Page | None:
         async with self._snapshot() as connection:
@@ -173,6 +221,11 @@ class PostgresSource:
             fields=fields,
             origin=version.origin,
         )
+
+
+def _behind(query: Query, after: str | None) -> str:
+    """`after` is the statement's one argument."""
+    return f"WHERE {query.key} > $1::text::{query.key_type}" if after is not None else "WHERE $1::text IS NULL"
 
 
 async def _records(connection: Any, query: Query, keys: Sequence[str]) -> dict[str, Fields]:

@@ -6,7 +6,7 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
@@ -41,6 +41,12 @@ RESERVE = 0.2
 """Share of the org's daily calls that capture leaves to others."""
 SLOWEST = 20.0
 """By how much polls are spread once that share is all that is left."""
+
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+"""Before every record."""
+
+Counted = tuple[list[dict[str, Any]], int]
+"""Rows of a page, and how many rows the query has besides these and those before."""
 
 _ID = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?")
 
@@ -109,7 +115,7 @@ class SalesforceSource:
         if range_.high < range_.low:
             return
         self._seen.forget(text(range_.low.replace(microsecond=0)))
-        async for rows in self._query(range_):
+        async for rows, _ in self._query(range_):
             changes = self._seen.fresh(self._rows.changes(rows, "snapshot" if first else None))
             at = advance(at, rows)
             if at:
@@ -121,6 +127,22 @@ class SalesforceSource:
             # Nothing in the look-back: from here on changes are changes, no longer part of a snapshot.
             yield Page([], Position(text(range_.low), "").document())
         self._settled = range_.high
+
+    async def again(self, position: Stored | None, since: datetime | None) -> AsyncGenerator[Page, None]:
+        """Position: of the last row, and `until`, which stays as it was at the beginning: what changes later comes by
+        the polls. Deleted records are among them as long as they are in the recycle bin."""
+        if position is None:
+            settled = (await self._server_time()).replace(microsecond=0) - timedelta(seconds=self._lag)
+            after, until = None, text(settled)
+        else:
+            after, until = Position(position["stamp"], position["id"]), position["until"]
+        range_ = Window(since or BEGINNING, datetime.fromisoformat(until))
+        if range_.high < range_.low:
+            return
+        async for rows, remaining in self._query(range_, after):
+            if rows:
+                at = {**place(rows[-1]).document(), "until": until}
+                yield Page(self._rows.changes(rows, "snapshot"), at, remaining)
 
     async def fetch(self, ids: Collection[str]) -> Fetched:
         """Raises Transient, Throttled, Fatal. What is in the recycle bin is missing."""
@@ -134,7 +156,7 @@ class SalesforceSource:
             fields=Names([*READ_ALWAYS, *self._fields]),
             name=Name(self.kind.name),
         ):
-            async for page in self._pages(statement, include_deleted=False):
+            async for page, _ in self._pages(statement, include_deleted=False):
                 rows += page
         found = {row["Id"] for row in rows} | {row["Id"][:15] for row in rows}
         final = [row for row in rows if datetime.fromisoformat(normal(row["SystemModstamp"])) <= settled]
@@ -153,24 +175,24 @@ class SalesforceSource:
             raise Transient("Salesforce's replies carry no Date: look for a proxy that removes it")
         return self._client.server_time
 
-    async def _query(self, range_: Window) -> AsyncGenerator[list[dict[str, Any]], None]:
+    async def _query(self, range_: Window, after: Position | None = None) -> AsyncGenerator[Counted, None]:
         """Pages of rows in order; when the query's locator dies, a new query goes on behind the last row."""
-        after: Position | None = None
         while True:
             try:
                 statement = plan_query(self.kind.name, self._fields, range_, after)
-                async for rows in self._pages(statement, include_deleted=True):
-                    yield rows
+                async for rows, remaining in self._pages(statement, include_deleted=True):
+                    yield rows, remaining
                     after = place(rows[-1]) if rows else after
                 return
             except LocatorExpired:
                 log.info("query continued", object=str(self.kind), after=after)
 
-    async def _pages(self, statement: str, *, include_deleted: bool) -> AsyncGenerator[list[dict[str, Any]], None]:
+    async def _pages(self, statement: str, *, include_deleted: bool) -> AsyncGenerator[Counted, None]:
         await self._pace.turn()
-        pages = self._client.query(statement, include_deleted=include_deleted)
+        pages, seen = self._client.query(statement, include_deleted=include_deleted), 0
         while (page := await self._called(anext(pages, None))) is not None:
-            yield page.records
+            seen += len(page.records)
+            yield page.records, page.total - seen
 
     async def _called(self, call: Awaitable[Any]) -> Any:
         try:

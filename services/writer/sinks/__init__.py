@@ -56,6 +56,9 @@ class Sink(Protocol):
     calls: Counter[str]
     rows: Counter[str]
 
+    async def refresh(self) -> None:
+        """Read the schema anew. Raises Transient, Fatal."""
+
     def canonical(self, name: str, fields: Fields) -> Fields:
         """The values as the system would store them (Salesforce trims text and keeps blanks as null)."""
 

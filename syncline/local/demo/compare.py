@@ -8,7 +8,7 @@ from typing import Any
 
 from syncline.config.model import Config, Pipeline
 from syncline.contracts.ref import Fields, Object, Ref, Value
-from syncline.contracts.transforms import transformed
+from syncline.contracts.transforms import transformed, written
 
 Records = Mapping[Object, Mapping[str, Fields]]
 """Everything that both systems hold: object to id to fields."""
@@ -68,11 +68,11 @@ def _fields(
     config: Config, pipeline: Pipeline, source: Fields, target: Fields, pairs: Pairs
 ) -> Iterator[tuple[str, Value, Value]]:
     for name, mapping in pipeline.fields.items():
-        if mapping.from_ is not None:
-            steps = mapping.transform
+        if len(mapping.sources) == 1:
+            steps = written(mapping.transform)
             yield (
                 name,
-                _plain(transformed(source.get(mapping.from_), steps)),
+                _plain(transformed(source.get(mapping.sources[0]), steps)),
                 _plain(transformed(target.get(name), steps)),
             )
     links = [(name, each.from_, each.pipeline) for name, each in pipeline.references.items()]

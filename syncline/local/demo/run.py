@@ -112,7 +112,7 @@ async def story(running: System) -> AsyncIterator[Story]:
         watched = [
             each
             for each in flowing
-            if each not in (names.mapped, names.changelog("records"), names.changelog("synced"))
+            if each not in (names.mapped, names.replay, names.changelog("records"), names.changelog("synced"))
         ]
         watch = Watch(running.stack.kafka_address, names, watched, running.partitions)
         watching = asyncio.create_task(watch.run())

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import random
-from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
 from click.testing import CliRunner, Result
 
 from syncline.cli.main import cli
-from syncline.config.model import Config
-from syncline.contracts.catalog import Catalog
+from syncline.config.checks import Finding
+from syncline.contracts.catalog import Described
 from syncline.contracts.errors import Transient
-from syncline.contracts.ref import Object
+from syncline.systems.golive import Look
 from tests.unit.config.catalogs import DEMO_ENVIRON, SHIPPED
 
 ROOT = Path(__file__).parents[3]
@@ -37,12 +36,16 @@ def _bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def _described(monkeypatch: pytest.MonkeyPatch) -> None:
     """The systems answer without being there."""
 
-    async def catalogs(
-        config: Config, *, rng: random.Random, only: Iterable[str] | None = None
-    ) -> dict[Object, Catalog]:
-        return SHIPPED
+    async def nothing(self: Look) -> None:
+        return
 
-    monkeypatch.setattr("syncline.systems.catalogs.catalogs", catalogs)
+    async def shipped(self: Look, name: str, *_: Any) -> None:
+        self.described |= {kind: Described(each) for kind, each in SHIPPED.items() if kind.system == name}
+
+    for each in ("state", "kafka"):
+        monkeypatch.setattr(Look, each, nothing)
+    for each in ("salesforce", "postgres"):
+        monkeypatch.setattr(Look, each, shipped)
 
 
 def run(*words: str, pipelines: Path | None = None, **environ: str) -> Result:
@@ -99,7 +102,7 @@ def test_a_mapping_in_which_nothing_is_wrong() -> None:
     told = run("check", pipelines=DEMO)
     assert (told.exit_code, told.stdout) == (0, "nothing to put right\n")
     told = run("check", "--json", pipelines=DEMO)
-    assert (told.exit_code, json.loads(told.stdout)) == (0, {"good": True, "findings": []})
+    assert (told.exit_code, json.loads(told.stdout)) == (0, {"good": True, "findings": [], "told": []})
 
 
 @pytest.mark.usefixtures("_described")
@@ -112,16 +115,35 @@ def test_the_example_is_refused_until_its_placeholders_are_replaced() -> None:
     told = run("check", "--json", pipelines=EXAMPLE)
     document = json.loads(told.stdout)
     assert (told.exit_code, document["good"], len(document["findings"])) == (1, False, len(findings))
-    assert set(document["findings"][0]) == {"place", "what", "remedy"}
+    assert set(document["findings"][0]) == {"place", "what", "remedy", "blocks"}
 
 
-def test_a_system_that_cannot_be_reached_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def catalogs(config: Config, *, rng: random.Random) -> dict[Object, Catalog]:
+@pytest.mark.usefixtures("_described")
+def test_what_does_not_block_is_told_and_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def slow(self: Look) -> None:
+        self.findings.append(Finding("systems.hub", "its clock is slow", "Set it.", blocks=False))
+        self.told.append("the first run is cheap")
+
+    monkeypatch.setattr(Look, "state", slow)
+    told = run("check", pipelines=DEMO)
+    assert (told.exit_code, told.stdout.splitlines()) == (
+        0,
+        ["to consider: systems.hub: its clock is slow. Set it.", "the first run is cheap", "nothing to put right"],
+    )
+
+
+@pytest.mark.usefixtures("_described")
+def test_a_system_that_cannot_be_reached_is_one_finding_among_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(self: Look, *_: Any) -> None:
         raise Transient("PostgreSQL cannot be reached: ConnectionRefusedError")
 
-    monkeypatch.setattr("syncline.systems.catalogs.catalogs", catalogs)
-    told = run("check", pipelines=DEMO)
-    assert (told.exit_code, told.stderr) == (1, "Error: PostgreSQL cannot be reached: ConnectionRefusedError\n")
+    monkeypatch.setattr(Look, "postgres", away)
+    told = run("check", pipelines=EXAMPLE)
+    assert told.exit_code == 1
+    findings = told.stdout.splitlines()[:-1]
+    assert [each for each in findings if "placeholder" not in each and "Your_" not in each] == [
+        "systems.hub: PostgreSQL cannot be reached: ConnectionRefusedError. Put it right and check again."
+    ]
 
 
 def test_a_command_that_there_is_not_is_answered_with_those_that_there_are() -> None:

@@ -180,7 +180,7 @@ def test_a_field_has_one_origin() -> None:
         (fault,) = told(spoiled(("      name: Name", f"      name: {origin}")))
         assert fault.endswith("a field has one of `from`, `static` and `destination: true`")
     assert (
-        config(("      name: Name", "      name: {static: null}")).pipelines["companies"].fields["name"].from_ is None
+        config(("      name: Name", "      name: {static: null}")).pipelines["companies"].fields["name"].sources == ()
     )
 
 

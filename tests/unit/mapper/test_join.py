@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.mapper.engine import Input, Output
+from services.mapper.engine import Effects, Input, Output
 from services.mapper.join import HELD, Join
 from services.mapper.mapped import Mapped, Wait
 from services.mapper.records import Records
@@ -101,7 +101,9 @@ class Mapper:
 
     def _run(self, hop: Any, topic: str, messages: Sequence[tuple[bytes, bytes | None]]) -> None:
         batch = [Input(topic, 0, n, key, value, 0) for n, (key, value) in enumerate(messages)]
-        effects = hop.run(batch, self.tables)
+        self.take(hop.run(batch, self.tables))
+
+    def take(self, effects: Effects) -> None:
         self.tables.apply(effects.changes)
         for output in effects.outputs:
             if output.topic == NAMES.mapped:

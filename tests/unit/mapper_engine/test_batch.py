@@ -23,7 +23,7 @@ class Builder:
     def __init__(self) -> None:
         self.records: list[tuple[bytes | None, bytes | None]] = []
 
-    def append(self, *, key: bytes | None, value: bytes | None, timestamp: None) -> object | None:
+    def append(self, *, key: bytes | None, value: bytes | None, timestamp: None, headers: list[Any]) -> object | None:
         if len(self.records) == 2:
             return None
         self.records.append((key, value))
@@ -84,15 +84,24 @@ class Stores:
         self.written[table, partition] = (dict(changes), offset)
 
 
+def nothing(inputs: Sequence[Input], stored: Reader) -> Effects:
+    return Effects()
+
+
 class Rig:
-    def __init__(self, failing: str = "", owned: Sequence[bool] = (True,) * 9) -> None:
+    def __init__(self, failing: str = "", owned: Sequence[bool] = (True,) * 9, hops: Sequence[Hop] = ()) -> None:
         self.steps: list[str] = []
         self.producer = Producer(self.steps, failing)
         self.stores = Stores(self.steps)
         self.progress = Progress()
         self._owned = iter(owned)
         self.processor = Processor(
-            lambda: self.producer, self.stores, {"t": "log-t", "u": "log-u"}, self.progress, record_limit=100
+            lambda: self.producer,
+            self.stores,
+            {"t": "log-t", "u": "log-u"},
+            self.progress,
+            hops or [Hop("hop", ("in",), ("t", "u"), nothing)],
+            record_limit=100,
         )
 
     async def handle(self, *batches: Batch) -> bool:
@@ -220,14 +229,15 @@ async def test_batches_of_a_partition_number_see_each_others_rows_and_leave_one_
         return Effects({"t": {b"k": b"%d" % (before + 1)}}, [Output("out", b"k", b"%d" % before, 0)])
 
     def on(topic: str, partition: int) -> Batch:
-        return Batch(Hop(topic, (topic,), ("t",), counting), partition, [Input(topic, partition, 0, None, None, 0)])
+        return Batch(hop, partition, [Input(topic, partition, 0, None, None, 0)])
 
-    rig = Rig()
+    hop = Hop("hop", ("a", "b", "c"), ("t",), counting)
+    rig = Rig(hops=[hop])
     assert await rig.handle(on("a", 0), on("a", 1), on("b", 0), on("c", 0))
     assert rig.producer.sent["log-t", 0] == [(b"k", b"3")]
     assert rig.producer.sent["log-t", 1] == [(b"k", b"1")]
     assert [value for _, value in rig.producer.sent["out", 0]] == [b"0", b"1", b"2", b"0"]
-    assert rig.progress.records == {"a": 2, "b": 1, "c": 1}
+    assert rig.progress.records == {"hop": 4}
 
 
 async def test_partitions_lost_between_two_of_a_pass_send_no_more() -> None:
@@ -238,13 +248,80 @@ async def test_partitions_lost_between_two_of_a_pass_send_no_more() -> None:
     assert rig.stores.written == {}
 
 
+class Row:
+    """Two hops: the first notes each record and passes it on as two, the second notes what it gets and lets it out."""
+
+    def __init__(
+        self, here: Sequence[tuple[str, int]], failing: str = "", owned: Sequence[bool] = (True,) * 20
+    ) -> None:
+        self.got: list[tuple[int, bytes | None]] = []
+        first = Hop("first", ("in",), ("t",), self._first)
+        self.rig = Rig(failing, owned, [first, Hop("second", ("mid",), ("u",), self._second)])
+        self.rig.progress.assigned = frozenset(here)
+        self.batches = [Batch(first, 0, [Input("in", 0, at, b"k", b"v%d" % at, 0) for at in range(2)])]
+
+    def _first(self, inputs: Sequence[Input], stored: Reader) -> Effects:
+        outputs = [Output("mid", b"k", each.value or b"", number) for each in inputs for number in (1, 2)]
+        return Effects({"t": {b"first": b"1"}}, outputs)
+
+    def _second(self, inputs: Sequence[Input], stored: Reader) -> Effects:
+        self.got += [(each.partition, each.value) for each in inputs]
+        return Effects({"u": {b"second": b"1"}}, [Output("out", b"k", each.value or b"", 0) for each in inputs])
+
+
+async def test_what_a_hop_says_to_a_later_one_is_handed_over_where_its_partition_is_here() -> None:
+    row = Row([("in", 0), ("mid", 1)])
+    assert await row.rig.handle(*row.batches)
+    assert row.got == [(1, b"v0"), (1, b"v1")]
+    assert row.rig.producer.sent["mid", 2] == [(b"k", b"v0"), (b"k", b"v1")]
+    assert ("mid", 1) not in row.rig.producer.sent
+    assert row.rig.progress.records == {"first": 2, "second": 2}
+
+
+async def test_what_was_fetched_comes_before_what_is_handed_over() -> None:
+    row = Row([("in", 0), ("mid", 1)])
+    second = row.rig.processor._hops[1]
+    fetched = Batch(second, 1, [Input("mid", 1, 5, b"k", b"before", 0)])
+    assert await row.rig.handle(*row.batches, fetched)
+    assert row.got == [(1, b"before"), (1, b"v0"), (1, b"v1")]
+
+
+async def test_the_later_hops_changelog_comes_before_that_of_the_hop_that_handed_over() -> None:
+    """A row that says that a record was seen must not be safe before all that came of the record."""
+    row = Row([("in", 0), ("mid", 1)])
+    assert await row.rig.handle(*row.batches)
+    steps = [step for step in row.rig.steps if step != "asked"]
+    assert steps == [
+        "mid-2 acknowledged",
+        "out-0 acknowledged",
+        "log-u-1 acknowledged",
+        "u-1 stored",
+        "log-t-0 acknowledged",
+        "t-0 stored",
+    ]
+
+
+@pytest.mark.parametrize("failing", ["out", "log-u"])
+async def test_a_failure_behind_the_hand_over_leaves_the_first_hops_table_alone(failing: str) -> None:
+    row = Row([("in", 0), ("mid", 1)], failing)
+    with pytest.raises(Transient, match=failing):
+        await row.rig.handle(*row.batches)
+    assert ("log-t", 0) not in row.rig.producer.sent
+    assert row.rig.stores.written == {}
+
+
+async def test_partitions_lost_after_the_hand_over_leave_the_first_hops_table_alone() -> None:
+    row = Row([("in", 0), ("mid", 1)], owned=[True, True, True, True, False])
+    assert not await row.rig.handle(*row.batches)
+    assert ("log-t", 0) not in row.rig.producer.sent
+    assert row.rig.stores.written.keys() == {("u", 1)}
+
+
 def test_aiokafkas_records_are_inputs() -> None:
     """The engine hands them to hops as they are."""
-    from dataclasses import fields
-
     from aiokafka import ConsumerRecord
 
     record: Any = ConsumerRecord("t", 1, 2, 3, 0, b"k", b"v", None, 1, 1, (("h", b"x"),))
-    assert Input(**{field.name: getattr(record, field.name) for field in fields(Input)}) == Input(
+    assert Input(**{field: getattr(record, field) for field in Input._fields}) == Input(
         "t", 1, 2, b"k", b"v", 3, (("h", b"x"),)
     )

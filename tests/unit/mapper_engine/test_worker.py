@@ -6,11 +6,14 @@ import asyncio
 import importlib.metadata
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from faust.types import TP
 
 from services.mapper.engine import Effects, Hop, Input, Reader, faust_seam
 from services.mapper.engine.settings import EngineSettings
+from services.mapper.engine.versions import VERSIONS
 from services.mapper.engine.worker import Engine
 from syncline.contracts.errors import Fatal
 
@@ -28,8 +31,14 @@ def test_two_hops_cannot_read_one_topic(tmp_path: Path) -> None:
         Engine(settings(tmp_path), [Hop("a", ("t",), (), nothing), Hop("b", ("s", "t"), (), nothing)])
 
 
+def test_a_table_belongs_to_one_hop(tmp_path: Path) -> None:
+    """The order in which changelogs become safe is that of their hops."""
+    with pytest.raises(Fatal, match="table t is changed by hop a and by hop b"):
+        Engine(settings(tmp_path), [Hop("a", ("x",), ("t",), nothing), Hop("b", ("y",), ("t",), nothing)])
+
+
 async def test_other_versions_than_those_known_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(faust_seam.VERSIONS, "aiokafka", "0.13.0")
+    monkeypatch.setitem(VERSIONS, "aiokafka", "0.13.0")
     found = importlib.metadata.version("aiokafka")
     with pytest.raises(Fatal, match=f"aiokafka {found} is installed where the mapper needs exactly 0.13.0"):
         await Engine(settings(tmp_path), []).run(asyncio.Event())
@@ -38,4 +47,21 @@ async def test_other_versions_than_those_known_are_refused(tmp_path: Path, monke
 def test_the_batches_of_a_rebalance_fit_into_its_time(tmp_path: Path) -> None:
     """Else a worker whose broker is slow would be thrown out of the group in the middle of a batch."""
     given = settings(tmp_path)
-    assert 2 * given.delivery_timeout < 0.9 * given.rebalance_timeout
+    hops = 2
+    assert (1 + hops) * given.delivery_timeout < 0.9 * given.rebalance_timeout
+
+
+def test_what_earlier_owners_said_is_read_before_the_first_hop_goes_on() -> None:
+    """What the first hop says is handed over, and would overtake it."""
+    consumer: Any = object.__new__(faust_seam.Consumer)
+    first, second, other = TP("changes", 0), TP("mapped", 0), TP("mapped", 1)
+    active = frozenset({first, second, other})
+    consumer._order = {"changes": 0, "mapped": 1}
+    consumer._unread, consumer._positions = {second: 5, other: 3}, {first: 0, second: 0, other: 3}
+    assert consumer._due(active) == {second, other}
+    consumer._positions[second] = 4
+    assert consumer._due(active) == {second, other}
+    consumer._positions[second] = 5
+    assert consumer._due(active) == active
+    consumer._positions[second] = 0
+    assert consumer._due(active) == active, "only what was there at the assignment comes first"

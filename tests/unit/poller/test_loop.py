@@ -81,7 +81,7 @@ async def test_it_stops_between_two_pages() -> None:
         world.stop.set()
         await publish(messages)
 
-    world.outside.publish = stop_meanwhile  # type: ignore[method-assign]
+    world.outside.publish = stop_meanwhile  # type: ignore[method-assign,assignment]
     await world.read(source)
     assert world.outside.done == ["published 1", f"stored {A}"]
 

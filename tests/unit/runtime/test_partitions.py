@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncline.runtime.kafka import partition_of
+from syncline.runtime.murmur2 import hashes
 
 JAVA = {
     b"21": -973932308,
@@ -28,3 +29,13 @@ def test_the_hash_is_that_of_the_java_client_without_its_sign(key: bytes, hash: 
 @given(st.binary(min_size=1), st.integers(1, 1000))
 def test_every_key_has_one_place_among_the_partitions(key: bytes, count: int) -> None:
     assert 0 <= partition_of(key, count) < count
+
+
+@given(st.lists(st.binary(max_size=70)))
+def test_many_keys_at_a_time_have_the_places_that_each_has_alone(keys: list[bytes]) -> None:
+    assert hashes(keys) == [partition_of(key, 2**31) for key in keys]
+
+
+def test_long_runs_of_keys_do_not_reach_their_neighbours() -> None:
+    keys = [bytes([255, number % 256]) * length for number in range(700) for length in (1, 20, 21)]
+    assert hashes(keys) == [partition_of(key, 2**31) for key in keys]

@@ -137,3 +137,21 @@ def test_unusable_file_is_named(tmp_path: Path, text: str) -> None:
 def test_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"no \*\.json file"):
         Schema.load(tmp_path)
+
+
+def test_an_administrator_changes_objects_while_the_org_runs(org: Org) -> None:
+    old = create(org, "Account", Name="Acme", Fax="1")
+    assert select(org, "SELECT Id FROM Account WHERE Fax = '1'") == [{"Id": old}]
+    added = {"name": "Size__c", "type": "double", "nillable": False}
+    org.alter("Account", {"fields": [added], "deletable": False}, without=["Fax"])
+    described = describe(org.schema, "Account")
+    assert described["deletable"] is False
+    assert "Fax" not in fields(org.schema, "Account")
+    with pytest.raises(Exception, match="Required fields are missing"):
+        create(org, "Account", Name="Beta")
+    create(org, "Account", Name="Beta", Size__c=3)
+    with pytest.raises(Exception, match="No such column 'Fax'"):
+        select(org, "SELECT Fax FROM Account")
+    create(org, "Contact", LastName="Ng", AccountId=old)
+    org.alter("Account", {"fields": [{"name": "Fax", "type": "phone", "length": 40}]})
+    assert select(org, "SELECT Fax FROM Account WHERE Fax = '1'") == [{"Fax": "1"}]

@@ -63,8 +63,12 @@ def test_every_stage_tells_its_part() -> None:
             message(NAMES.mapped, str(ACCOUNT), reference.encode()),
             message(NAMES.mapped, str(ACCOUNT), mapped(left=True).encode()),
             message(commands, str(ACCOUNT), command().encode()),
+            message(NAMES.replay, CONTACT.id, change().encode()),
+            message(NAMES.replay, CONTACT.id, change(OTHER).encode()),
         ]
     )
+    *found, again = found
+    assert whats([again]) == [("change", "create of salesforce once more")]
     assert whats(found) == [
         ("request", "asked for in salesforce"),
         ("change", "create captured in salesforce"),

@@ -49,7 +49,7 @@ def test_messages_are_looked_for_where_their_keys_live() -> None:
     keys = wanted.keys([CONTACT, CUSTOMER], [CONTACT.kind], NAMES)
     places = wanted.places(keys, 12)
     changes = NAMES.changes(CONTACT.kind)
-    assert places[changes] == {partition_of(CONTACT.id.encode(), 12)}
+    assert places[changes] == places[NAMES.replay] == {partition_of(CONTACT.id.encode(), 12)}
     assert places[NAMES.results] == {partition_of(str(ref).encode(), 12) for ref in (CONTACT, CUSTOMER)}
     assert NAMES.changes(CUSTOMER.kind) not in places, "nothing reads it, so there is no such topic"
     keep = wanted.by_key(keys)

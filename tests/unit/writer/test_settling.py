@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from services.writer.plan import BOUNCES
 from syncline.contracts.ref import Fields
@@ -23,6 +25,28 @@ LOSSY: dict[str, dict[str, Any]] = {
     "one way only": {
         "accounts": {"name": {"from": "Name", "transform": ["upper"]}},
         "companies": {"Name": {"from": "name"}},
+    },
+    "length": {
+        "accounts": {"name": {"from": "Name", "transform": [{"truncate": 3}]}, "phone": "Phone"},
+        "companies": {"Name": "name", "Phone": {"from": "phone", "transform": [{"truncate": 1}]}},
+    },
+    "a form of its own": {
+        "accounts": {
+            "name": "Name",
+            "phone": {"from": "Phone", "transform": [{"phone": "DE"}, {"default": None}], "on_empty": "clear"},
+        },
+        "companies": {"Name": "name", "Phone": {"from": "phone", "transform": ["number", {"default": "none"}]}},
+    },
+    "two into one": {
+        "accounts": {"name": {"from": ["Name", "Phone"], "transform": ["concat"]}, "phone": "Phone"},
+        "companies": {"Name": {"from": "name", "transform": [{"split": {"by": " ", "at": 0}}]}, "Phone": "phone"},
+    },
+    "a table and a condition": {
+        "accounts": {
+            "name": "Name",
+            "phone": {"from": "Phone", "transform": [{"lookup": {"values": {"3": "three"}, "default": "other"}}]},
+        },
+        "companies": {"Name": "name", "Phone": {"from": "phone", "when": {"phone": "three"}, "otherwise": "0"}},
     },
 }
 
@@ -42,6 +66,32 @@ def test_pipelines_that_lose_something_settle(loss: str) -> None:
     world.settle()
     assert (world.sf.writes, world.hub.writes) == before
     assert not any(link.paused for link in world.links.stored.values())
+
+
+STEPS = ["trim", "upper", "lower", "title", "collapse", {"truncate": 3}, {"split": {"by": " ", "at": -1}}, "number"]
+STEPS += [{"phone": "DE"}, {"default": "x"}, {"lookup": {"values": {"x": "y", "y": "x"}, "default": "z"}}]
+TRANSFORMS = st.lists(st.sampled_from(STEPS), max_size=3).map(lambda steps: [*steps, {"default": "none"}])
+
+
+@settings(max_examples=25, deadline=None)
+@given(TRANSFORMS, TRANSFORMS, st.sampled_from(["Ab  c d", "030 1234567", " 7 ", "x", "y"]))
+def test_whatever_transforms_two_pipelines_have_they_settle_or_the_pair_is_paused(
+    there: list[Any], back: list[Any], value: str
+) -> None:
+    fields = {"Name": "name", "Phone": {"from": "phone", "transform": back, "on_empty": "clear"}}
+    world = World(
+        config(
+            accounts={"name": "Name", "phone": {"from": "Phone", "transform": there, "on_empty": "clear"}},
+            companies=fields,
+        )
+    )
+    world.sf.create("Account", {"Name": "Acme", "Phone": value})
+    world.settle(rounds=3 * BOUNCES)
+    world.hub.save("company", world.hub.live("Account")[0], {"phone": value[::-1]})
+    world.settle(rounds=3 * BOUNCES)
+    before = world.sf.writes, world.hub.writes
+    world.settle()
+    assert (world.sf.writes, world.hub.writes) == before
 
 
 class Stubborn(MemorySystem):

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.mapper.transform import Transformed, Transformer
 from services.writer import loop, plan
 from services.writer.merge import Merged, merge
 from services.writer.sinks import Present
 from syncline.contracts.command import Command
 from syncline.contracts.link import Link
 from syncline.contracts.ref import Fields, Object, Ref, Value
+from syncline.mapping import Transformed, Transformer
 from tests.unit.writer.world import FIELDS, HUB_NAME, PARENT, MemorySystem, World, config
 
 side = st.sampled_from(["sf", "hub"])

@@ -195,6 +195,9 @@ class MemorySystem:
             fields={} if op == "delete" else dict(row.values),
         )
 
+    async def refresh(self) -> None:
+        return
+
     def canonical(self, name: str, fields: Fields) -> Fields:
         """Salesforce trims text and keeps blanks as null; the hub keeps what it is given."""
         if not self.coarse:

@@ -44,6 +44,10 @@ class PostgresSink:
     calls: Counter[str] = field(default_factory=Counter)
     rows: Counter[str] = field(default_factory=Counter)
 
+    async def refresh(self) -> None:
+        await self.pool.expire_connections()  # which remember the columns of their statements
+        self.targets = {name: await load(self.pool, name, each.described) for name, each in self.targets.items()}
+
     def canonical(self, name: str, fields: Fields) -> Fields:
         """Raises RecordRejected for an object or a field that the hub does not have."""
         if name not in self.targets:

@@ -29,12 +29,16 @@ Send = Callable[[Sequence[collections.Row]], Awaitable[list[collections.Outcome]
 
 async def salesforce_sink(client: Salesforce, objects: Collection[str]) -> SalesforceSink:
     """Knowing the fields of these objects. Raises Transient, Fatal."""
+    return SalesforceSink(client, await _kinds(client, objects))
+
+
+async def _kinds(client: Salesforce, objects: Collection[str]) -> dict[str, dict[str, str]]:
     kinds = {}
     for name in objects:
         with _reactions(f"describing {name}"):
             described = await client.describe(name)
         kinds[name] = {each["name"]: str(each["type"]) for each in described["fields"]}
-    return SalesforceSink(client, kinds)
+    return kinds
 
 
 @dataclass
@@ -46,6 +50,9 @@ class SalesforceSink:
     kinds: Mapping[str, Mapping[str, str]]
     calls: Counter[str] = field(default_factory=Counter)
     rows: Counter[str] = field(default_factory=Counter)
+
+    async def refresh(self) -> None:
+        self.kinds = await _kinds(self.client, self.kinds.keys())
 
     def canonical(self, name: str, fields: Fields) -> Fields:
         """Raises RecordRejected for an object or a field that the org does not show."""

@@ -1,4 +1,4 @@
-"""How a mapper's process is set up for batches."""
+"""How a process is set up for batches."""
 
 from __future__ import annotations
 
