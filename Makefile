@@ -59,7 +59,7 @@ bench: install  ## records a second, as ratios to the mapper's peers and to a ba
 
 lock:  ## renew the lock files from pyproject.toml
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --extra local --group dev --universal --python-version 3.11 \
+	$(BIN)/uv pip compile pyproject.toml --extra local --extra parquet --group dev --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-header -o requirements.lock
 	$(BIN)/uv pip compile --group bench --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-header -o requirements-bench.lock

@@ -12,12 +12,10 @@ from functools import partial
 
 from services.writer.loop import Writer
 from services.writer.metrics import Outcomes
-from services.writer.sinks import Sink
-from services.writer.sinks.postgres import postgres_sink
-from services.writer.sinks.salesforce import salesforce_sink
+from services.writer.opening import open_sink
 from services.writer.watch import Watch
 from syncline.config.checks import check, refuse
-from syncline.config.model import Config, PostgresSystem, SalesforceSystem
+from syncline.config.model import Config
 from syncline.config.settings import Settings
 from syncline.contracts.topics import Topic
 from syncline.runtime.admin import check_topics
@@ -31,13 +29,13 @@ from syncline.state.database import check_migrated, connect
 from syncline.state.deletions import Deletions
 from syncline.state.links import Links
 from syncline.systems.catalogs import described
-from syncline.systems.salesforce import open_salesforce
 from syncline.systems.service import run_service
 
 
 async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
     rng = random.SystemRandom()
     health = Health()
+    waiting = partial(patiently, stop=stop, rng=rng, beat=health.beat)
     names = settings.names
     topics = [Topic(names.commands(system)) for system in config.targets]
     published = [Topic(names.results), Topic(names.dead_letters)]
@@ -51,24 +49,15 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
             await check_migrated(pool)
             return Links(pool), Conflicts(pool), Deletions(pool)
 
-        links, conflicts, deletions = await patiently(
-            start, "Kafka and PostgreSQL", stop=stop, rng=rng, beat=health.beat
-        )
-        begun = await patiently(lambda: described(config, rng=rng), "the systems", stop=stop, rng=rng, beat=health.beat)
+        links, conflicts, deletions = await waiting(start, "Kafka and PostgreSQL")
+        begun = await waiting(lambda: described(config, rng=rng), "the systems")
         catalogs, rights = {k: each.catalog for k, each in begun.items()}, {k: each.rights for k, each in begun.items()}
         refuse(check(config, catalogs, rights))
         sinks = {
-            system: await patiently(
-                partial(open_sink, config, system, stack, rng), system, stop=stop, rng=rng, beat=health.beat
-            )
-            for system in config.targets
+            system: await waiting(partial(open_sink, config, system, stack, rng), system) for system in config.targets
         }
-        publishing = await patiently(
-            lambda: stack.enter_async_context(publisher(settings.kafka, settings.instance)),
-            "Kafka",
-            stop=stop,
-            rng=rng,
-            beat=health.beat,
+        publishing = await waiting(
+            lambda: stack.enter_async_context(publisher(settings.kafka, settings.instance)), "Kafka"
         )
         watch = Watch(
             config,
@@ -109,16 +98,6 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
             ready=health.set_ready,
             beat=health.beat,
         )
-
-
-async def open_sink(config: Config, name: str, stack: AsyncExitStack, rng: random.Random) -> Sink:
-    system = config.systems[name]
-    if isinstance(system, PostgresSystem):
-        return await stack.enter_async_context(postgres_sink(system))
-    assert isinstance(system, SalesforceSystem), "a stream is no target, as the configuration knows"
-    client = await stack.enter_async_context(open_salesforce(system, rng=rng))
-    objects = {pipeline.to.name for pipeline in config.pipelines.values() if pipeline.to.system == name}
-    return await salesforce_sink(client, sorted(objects))
 
 
 if __name__ == "__main__":

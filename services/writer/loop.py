@@ -32,6 +32,8 @@ log = structlog.get_logger()
 
 Target = tuple[str, str]
 """A system and an object of it."""
+Witness = Callable[[Step, Link, Saved | None], None]
+"""Told of each command that was seen through: what was done, the link after it, and what the target said."""
 REFERRED_TO = ("foreign_key_violation", "DELETE_FAILED")
 """Codes of a deletion that has to wait for the deletion of other records."""
 ROUNDS = 5
@@ -84,6 +86,7 @@ class Writer:
         reject_limit: int,
         now: Callable[[], datetime],
         doubts: Callable[[str, RecordRejected], bool] = lambda *_: False,
+        witness: Witness = lambda *_: None,
     ) -> None:
         self._sinks = sinks
         self._doubts = doubts
@@ -91,6 +94,7 @@ class Writer:
         self._conflicts = conflicts
         self._deletions = deletions
         self._now = now
+        self._witness = witness
         self._publisher = publisher
         self._names = names
         self._reject_limit = reject_limit
@@ -328,6 +332,7 @@ class Writer:
                 continue
             self._rejected_in_a_row[step.command.pipeline] = 0
             passed.results.append(plan.result(step, link, saved.get(id(step))))
+            self._witness(step, link, saved.get(id(step)))
             passed.deleted |= step.deletes
             if step.present and id(step) in saved:
                 passed.replaced |= {step.present.values.get(each) for each in step.patch or ()}

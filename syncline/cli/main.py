@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from importlib.metadata import entry_points
 
 import click
 import structlog
@@ -144,6 +145,8 @@ for command in (
     check_command,
 ):
     cli.add_command(command)
+for command_elsewhere in entry_points(group="syncline.commands"):  # of the services, which syncline does not import
+    cli.add_command(command_elsewhere.load())
 
 
 def main() -> None:

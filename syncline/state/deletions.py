@@ -22,6 +22,13 @@ class Stopped(NamedTuple):
     since: datetime
 
 
+class Foreseen(NamedTuple):
+    """state: of this deletion, None when it is new; recent: how many the pipeline's last hour counts."""
+
+    state: str | None
+    recent: int
+
+
 class Deletions:
     """pool: one of `database.connect`, whose jsonb columns are Python values."""
 
@@ -52,6 +59,15 @@ class Deletions:
                 await connection.execute(SQL["lock"])
                 claimed = await connection.fetch(SQL["claim"], rows)
         return [row["state"] == "done" for row in claimed]
+
+    async def foresee(self, commands: Sequence[Command]) -> list[Foreseen]:
+        """What `claim` would go by. Changes nothing. Raises Transient, Fatal."""
+        rows = [
+            {"place": place, "pipeline": c.pipeline, "source": str(c.source), "version": c.version}
+            for place, c in enumerate(commands)
+        ]
+        with errors("reading syncline.deletions"):
+            return [Foreseen(*row) for row in await self._pool.fetch(SQL["foreseen"], rows)]
 
     async def block(self, commands: Sequence[Command]) -> None:
         """Rows still refer to these records: `blocked` gives them back."""

@@ -39,6 +39,22 @@ LEFT JOIN free f USING (pipeline, source, version)
 LEFT JOIN syncline.deletions d USING (pipeline, source, version)
 ORDER BY g.place
 
+-- name: foreseen
+-- What `claim` would go by, and nothing is claimed: the state of each deletion, and how many the last hour counts.
+WITH given AS (
+    SELECT * FROM jsonb_to_recordset($1::jsonb) AS g (place int, pipeline text, source text, version text)
+)
+SELECT d.state, coalesce(r.done, 0) AS recent
+FROM given g
+LEFT JOIN syncline.deletions d USING (pipeline, source, version)
+LEFT JOIN (
+    SELECT pipeline, count(*) AS done
+    FROM syncline.deletions
+    WHERE state = 'done' AND NOT consented AND at > now() - interval '1 hour'
+    GROUP BY pipeline
+) r USING (pipeline)
+ORDER BY g.place
+
 -- name: stopped
 SELECT pipeline, state, count(*) AS deletions, min(at) AS since
 FROM syncline.deletions

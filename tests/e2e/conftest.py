@@ -39,14 +39,15 @@ async def whole(tmp_path: Path, kafka_address: str, database_url: str, topic_pre
     return started
 
 
-async def syncline(told: Story, *words: str) -> tuple[int, str, str]:
+async def syncline(told: Story, *words: str, **environ: str) -> tuple[int, str, str]:
+    """`environ` besides the system's own."""
     program = "from syncline.cli.main import main; main()"
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
         program,
         *words,
-        env={**os.environ, **told.system.environ},
+        env={**os.environ, **told.system.environ, **environ},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from services.planner.deletions import PlannedDeletions
+from services.planner.store import NoRows, Overlay, Scratch
 from syncline.contracts.command import Command
 from syncline.contracts.ref import Object, Ref
 from syncline.state.database import connect, migrate
@@ -189,3 +192,32 @@ class _Only:
 
     async def __aexit__(self, *_: object) -> None:
         return None
+
+
+async def test_what_would_be_claimed_is_foreseen_and_nothing_is_claimed(
+    deletions: Deletions, pool: Any, tmp_path: Path
+) -> None:
+    """Batch after batch of a plan gets the answers that the same batches get when they really come."""
+    assert await deletions.claim(some(0, 4)) == [True] * 4
+    await deletions.claim(some(100, LIMIT + 1))
+    await deletions.approve("contacts")
+    await deletions.claim(some(200, LIMIT + 1))
+    await deletions.refuse("contacts")
+    await deletions.claim(some(300, 2))
+    await deletions.block(some(300, 1))
+    before = await states(pool)
+    scratch = Scratch(tmp_path / "scratch")
+    planned = PlannedDeletions(deletions, Overlay(NoRows(), scratch, "plan"))
+    batches = [
+        some(0, 5),
+        [*some(300, 2), *some(400, 2)],
+        some(0, 3, pipeline="others", limit=2),
+        [*some(500, LIMIT), *some(0, 1)],
+        some(400, 3),
+    ]
+    answers = [await planned.claim(batch) for batch in batches]
+    assert await planned.blocked() == []
+    scratch.close()
+    assert await states(pool) == before
+    assert answers == [await deletions.claim(batch) for batch in batches]
+    assert {True, False} == {each for answer in answers for each in answer}

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -18,6 +21,8 @@ from syncline.contracts.replay import Replay
 from syncline.replay.run import Order, Running
 from syncline.replay.run import replay as run_replay
 from syncline.replay.selection import Selection, select
+from syncline.runtime.admin import asking
+from syncline.runtime.lag import committed
 from tests.conftest import FreshDatabase
 from tests.integration.oncall import CONFIG, OnCall, on_call
 from tests.unit.timeline.world import CONTACT, PIPELINES, change
@@ -133,3 +138,24 @@ async def test_so_many_records_that_no_bookmark_holds_them_are_refused_before_an
     with pytest.raises(Exception, match="more records than can be replayed at once"):
         await replayed(call, many)
     assert await on_replay(call) == []
+
+
+async def test_ctrl_c_ends_it_cleanly_and_says_how_to_go_on(call: OnCall) -> None:
+    """It waits for the mapper, which does not run."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", "from syncline.cli.main import main; main()"),
+        *("replay", "--name", "interrupted", "--window", "1"),
+        env={**os.environ, **call.environ},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    group = call.settings.names.replaying("interrupted")
+    async with asyncio.timeout(30), asking(call.settings.kafka) as admin:
+        while not await committed(admin, group):
+            await asyncio.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, said = await process.communicate()
+    assert process.returncode == 130, said.decode()
+    assert f"stopped after 0 of {COUNT} messages; go on with: syncline replay --resume interrupted" in out.decode()
+    assert b"Traceback" not in said
+    assert (await call.told("replay", "--resume", "interrupted", "--no-wait"))["replayed"] == COUNT

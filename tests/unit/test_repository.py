@@ -56,7 +56,7 @@ def test_nothing_is_left_for_later() -> None:
 
 def lists() -> dict[str, list[str]]:
     """The lines of each list of dependencies, as they stand in pyproject.toml."""
-    starts = re.compile(r"^(dependencies|local|dev) = \[.*\n((?:  .*\n)+)\]", re.MULTILINE)
+    starts = re.compile(r"^(dependencies|local|parquet|dev) = \[.*\n((?:  .*\n)+)\]", re.MULTILINE)
     return {name: body.splitlines() for name, body in starts.findall(PYPROJECT)}
 
 
@@ -64,8 +64,9 @@ def test_every_dependency_of_the_product_has_a_reason() -> None:
     project = tomllib.loads(PYPROJECT)["project"]
     found = lists()
     assert len(found["dependencies"]) == len(project["dependencies"])
-    assert len(found["local"]) == len(project["optional-dependencies"]["local"])
-    for line in (*found["dependencies"], *found["local"]):
+    extras = project["optional-dependencies"]
+    assert {name: len(found[name]) for name in extras} == {name: len(wanted) for name, wanted in extras.items()}
+    for line in (*found["dependencies"], *(line for name in extras for line in found[name])):
         assert re.search(r'",\s+# \S+.*\S', line), line
 
 
@@ -74,7 +75,7 @@ def test_every_dependency_is_locked() -> None:
     locked = set(re.findall(r"^([a-z0-9-]+)(?:\[\S+\])?==", LOCK, re.MULTILINE))
     wanted = [
         *project["project"]["dependencies"],
-        *project["project"]["optional-dependencies"]["local"],
+        *(each for extra in project["project"]["optional-dependencies"].values() for each in extra),
         *project["dependency-groups"]["dev"],
     ]
     names = {re.split(r"[\[<>=!~; ]", each, maxsplit=1)[0].lower().replace("_", "-") for each in wanted}

@@ -12,6 +12,7 @@ from typing import Any
 
 from services.writer.sinks import Present, Saved, Write, Written
 from services.writer.sinks.repeats import repeats
+from services.writer.sinks.salesforce.calls import calls
 from services.writer.sinks.salesforce.values import canonical, fold, literal, version
 from syncline.contracts.errors import Fatal, RecordRejected, SessionExpired, Transient
 from syncline.contracts.ref import Fields, Value
@@ -151,26 +152,13 @@ class SalesforceSink:
     def _calls(
         self, name: str, writes: Sequence[Write], without: Collection[int]
     ) -> Iterator[tuple[str, Send, list[int]]]:
-        """Kind, call, and places of at most 200 writes. Their fields may differ: JSON tells absent from null."""
-        groups: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
-        for place, write in enumerate(writes):
-            if place not in without:
-                group = (
-                    ("update", "")
-                    if write.id is not None
-                    else ("upsert", write.key[0])
-                    if write.key
-                    else ("create", "")
-                )
-                groups[group].append(place)
-        for (kind, key), places in groups.items():
+        for kind, key, places in calls(writes, without):
             send: Send = {
                 "update": partial(self._update, name),
                 "upsert": partial(self.client.upsert, name, key),
                 "create": partial(self.client.create, name),
             }[kind]
-            for start in range(0, len(places), collections.WRITE_ROWS):
-                yield kind, send, places[start : start + collections.WRITE_ROWS]
+            yield kind, send, places
 
 
 def _row(write: Write) -> Fields:
