@@ -119,6 +119,10 @@ class Mounted:
         run = ["runc", "--root", str(KEPT / "runc"), "run", "--bundle", str(bundle), name]
         return subprocess.Popen(run, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
+    def end(self, name: str) -> None:
+        """At once, whatever it does; harmless when it has ended."""
+        _run("runc", "--root", KEPT / "runc", "delete", "--force", name)
+
     def run(self, name: str, command: Sequence[str], bundle: Path, **how: Any) -> tuple[int, str]:
         """To its end: exit code and output."""
         process = self.start(name, command, bundle, **how)

@@ -154,7 +154,8 @@ async def test_the_whole_system_runs_from_it(
         def start(name: str, command: list[str], **more: str) -> subprocess.Popen[str]:
             scratch = ["/var/lib/syncline"] if name == "mapper" else []
             bundle = tmp_path / name
-            return image.start(unique(name), command, bundle, environ={**environ, **more}, files=files, scratch=scratch)
+            given = {**environ, **more}
+            return image.start(f"{prefix}-{name}", command, bundle, environ=given, files=files, scratch=scratch)
 
         org = [
             "python",
@@ -193,9 +194,8 @@ async def test_the_whole_system_runs_from_it(
                 said, _ = await asyncio.to_thread(running[each].communicate, timeout=60)
                 assert running.pop(each).returncode == 0, said[-3000:]
         finally:
-            for process in running.values():
-                process.terminate()
-            for process in running.values():
+            for name, process in running.items():
+                image.end(f"{prefix}-{name}")
                 await asyncio.to_thread(process.communicate, timeout=60)
 
 

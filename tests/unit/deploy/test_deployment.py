@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -98,8 +99,7 @@ def test_settings_are_known(path: Path) -> None:
 def test_the_example_mapping_is_the_one_that_is_deployed() -> None:
     """A copy: kustomize takes no file from outside its folder."""
     example, demo = ROOT / "examples" / "pipelines.yaml", ROOT / "syncline" / "local" / "demo" / "pipelines.yaml"
-    _, shown = example.read_text().split("#\n", 1)  # its first lines are for editors in this repository
-    assert (PRODUCTION / "settings" / "pipelines.yaml").read_text() == shown
+    assert (PRODUCTION / "settings" / "pipelines.yaml").read_text() == example.read_text()
     assert (LOCAL / "settings" / "pipelines.yaml").read_text() == demo.read_text()
 
 
@@ -183,6 +183,15 @@ def test_what_is_in_the_image_is_what_is_tested() -> None:
         locked = set(re.findall(r"^\S+==\S+", (DEPLOY / "docker" / name).read_text(), re.MULTILINE))
         assert len(locked) > 4
         assert locked <= tested
+
+
+def test_the_image_has_every_dependency() -> None:
+    written = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wanted = [*written["project"]["dependencies"], *written["dependency-groups"]["image"]]
+    locked = set(
+        re.findall(r"^([a-z0-9-]+)(?:\[\S+\])?==", (DEPLOY / "docker" / "image.lock").read_text(), re.MULTILINE)
+    )
+    assert {re.split(r"[\[<>=!~; ]", each, maxsplit=1)[0] for each in wanted} - locked == set()
 
 
 def test_the_image_compiles_nothing_and_is_not_root() -> None:
