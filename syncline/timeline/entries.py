@@ -97,7 +97,7 @@ def _request(record: Fetched, refs: Collection[Ref]) -> Entry | None:
 
 
 def _mapped(record: Fetched, refs: Collection[Ref]) -> Entry | None:
-    """The shape is the mapper's own: see services/mapper/mapped.py."""
+    """The shape is services/mapper/mapped.py's own. Only what goes from one mapper to another is there."""
     first, _, second = (record.value or b"").partition(b"\n")
     document, command = codec.decode(first), Command.decode(second)
     if command.source not in refs:

@@ -56,7 +56,6 @@ async def test_a_contact_tells_the_same_story_by_both_of_its_ids(whole: Whole) -
     whats = [entry["what"] for entry in by_contact["entries"]]
     there = [
         "snapshot captured in salesforce",
-        f"mapped to hub/customer, to go on after {waited}",
         f"held: waits for {waited}",
         "sent to the writer of hub",
         f"created {names[0]}",
