@@ -21,7 +21,7 @@ from syncline.local.system import PIPELINES, SERVICES
 from tests.e2e.conftest import Whole, syncline
 from tests.e2e.hands import TABLES, account, contact, hands, pipelines, policies, stamp
 
-SIZES = Sizes(accounts=120, contacts=260, orphans=0, companies=60, customers=220)
+SIZES = Sizes(accounts=120, contacts=260, orphans=10, companies=60, customers=220)
 IN_SALESFORCE = {ACCOUNT: ("Description", 60), CONTACT: ("Title", 190)}
 IN_THE_HUB = {COMPANY: ("website", 50), CUSTOMER: ("title", 180)}
 MADE = 20
