@@ -67,7 +67,9 @@ def test_what_is_written_is_what_was_planned(conflict: str, on_delete: str) -> N
     @settings(max_examples=60, deadline=None)
     @given(steps, st.sampled_from([1, 3, 2_000]))
     def search(history: list[Any], at_once: int) -> None:
-        check([*WAITING, *history], conflict, on_delete, at_once)
+        # What a target does by itself no plan foresees: Salesforce deletes an Account's Contacts with it.
+        cascades = [step for step in history if step[:3] == ("delete", "hub", "Account") and on_delete == "delete"]
+        check([*WAITING, *(step for step in history if step not in cascades)], conflict, on_delete, at_once)
 
     search()
 
