@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from syncline.contracts.errors import Fatal
 from syncline.contracts.ref import Fields, Object, Ref
 from syncline.contracts.result import Result
 from syncline.contracts.topics import topics
+from syncline.local.machine import free_port
 from syncline.runtime.admin import create_topics
 from syncline.runtime.kafka import Message, publisher
 from syncline.simorg import DEMO, Options, Org, Schema, serve
@@ -115,12 +115,6 @@ class Writing:
 
 def _account(number: int) -> Ref:
     return Ref("salesforce", "Account", f"001000{number:012}")
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @pytest.fixture

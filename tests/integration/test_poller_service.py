@@ -21,6 +21,7 @@ from syncline.contracts.deadletter import DeadLetter
 from syncline.contracts.ref import Object, Ref
 from syncline.contracts.request import Request
 from syncline.contracts.topics import Names, topics
+from syncline.local.machine import free_port
 from syncline.local.processes import Child, url
 from syncline.runtime.admin import create_topics
 from syncline.runtime.kafka import Message, publisher
@@ -98,14 +99,6 @@ class Service:
     def add_account(self, name: str, *, days_ago: float = 0) -> str:
         stamp = (self.org.clock() - timedelta(days=days_ago)).isoformat()
         return self.org.load({"Account": [{"Name": name, "SystemModstamp": stamp}]})["Account"][0]
-
-
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @pytest.fixture

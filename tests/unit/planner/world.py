@@ -10,12 +10,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from services.mapper.engine import Input
-from services.mapper.records import Records
 from services.planner.entry import Entry
 from services.planner.flow import Flow, Now
 from services.planner.price import Free
 from services.planner.store import Scratch, Stored
-from services.writer.loop import Writer
 from services.writer.sinks import Saved, Write, Written
 from syncline.config.model import Config
 from syncline.contracts.change import Change
@@ -68,20 +66,6 @@ class Past(World):
         self.deletions = self.foreseen = ForeseenDeletions()
         self.past: list[Change] = []
         self.use(self.configured)
-
-    def use(self, configured: Config) -> None:
-        """As services that were restarted with another pipelines.yaml."""
-        self.records = Records(configured, NAMES)
-        self.writer = Writer(
-            sinks={"sf": self.sf, "hub": self.hub},
-            links=self.links,
-            conflicts=self.conflicts,
-            deletions=self.deletions,
-            publisher=self,
-            names=NAMES,
-            reject_limit=10_000,
-            now=lambda: self.clock.now,
-        )
 
     def map(self, name: str) -> None:
         self.past += self.events[name]

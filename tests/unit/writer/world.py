@@ -391,7 +391,16 @@ class World:
     def __post_init__(self) -> None:
         self.sf, self.hub = MemorySystem("sf", self.clock), MemorySystem("hub", self.clock)
         self.links, self.conflicts, self.deletions = MemoryLinks(), MemoryConflicts(), MemoryDeletions()
-        self.records, self.join, self.tables = Records(self.configured, NAMES), Join(NAMES), Tables()
+        self.join, self.tables = Join(NAMES), Tables()
+        self.events: dict[str, list[Change]] = {"sf": [], "hub": []}
+        self.commands: list[Fetched] = []
+        self.results: list[Result] = []
+        self.letters: list[DeadLetter] = []
+        self.use(self.configured)
+
+    def use(self, configured: Config) -> None:
+        """As services that were started with this pipelines.yaml."""
+        self.records = Records(configured, NAMES)
         self.writer = Writer(
             sinks={"sf": self.sf, "hub": self.hub},
             links=self.links,
@@ -402,10 +411,6 @@ class World:
             reject_limit=10_000,
             now=lambda: self.clock.now,
         )
-        self.events: dict[str, list[Change]] = {"sf": [], "hub": []}
-        self.commands: list[Fetched] = []
-        self.results: list[Result] = []
-        self.letters: list[DeadLetter] = []
 
     def system(self, name: str) -> MemorySystem:
         return self.sf if name == "sf" else self.hub
