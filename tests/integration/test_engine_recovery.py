@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from services.mapper.engine.faust_seam import Consumer, ConsumerThread, Owned, Records
+from services.mapper.engine.faust_seam import Consumer, Owned
+from services.mapper.engine.faust_tables import Records
+from services.mapper.engine.faust_thread import ConsumerThread
 from services.mapper.engine.settings import EngineSettings
 from services.mapper.engine.worker import Engine
 from syncline.contracts.errors import Transient

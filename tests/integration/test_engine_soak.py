@@ -53,9 +53,12 @@ async def stopped(alive: list[Worker]) -> None:
 @pytest.mark.parametrize(
     ("count", "kills"), [(30_000, 3), pytest.param(1_000_000, 20, marks=pytest.mark.soak)], ids=["small", "soak"]
 )
-async def test_killed_at_random(kafka_address: str, topic_prefix: str, tmp_path: Path, count: int, kills: int) -> None:
+@pytest.mark.parametrize("standbys", [0, 1])
+async def test_killed_at_random(
+    kafka_address: str, topic_prefix: str, tmp_path: Path, standbys: int, count: int, kills: int
+) -> None:
     rng, events = random.Random(topic_prefix), changes(count)
-    options: dict[str, Any] = {"batch_records": count // 100}
+    options: dict[str, Any] = {"batch_records": count // 100, "standby_replicas": standbys}
     async with bench(kafka_address, topic_prefix, tmp_path, partitions=PARTITIONS) as run:
         alive = [await run.start(**options) for _ in range(2)]
         for part in parts(events, kills):

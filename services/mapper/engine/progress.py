@@ -20,6 +20,10 @@ class Progress:
     """Changelog records read back into the tables."""
     missing: int = 0
     """Changelog records that are still to be read back."""
+    followed: int = 0
+    """Changelog records that were written for partitions that another serves."""
+    following: dict[tuple[str, int], int] = field(default_factory=dict)
+    """Changelog partitions of these, each with the records that it is behind, as of its last fetch."""
     rebalances: int = 0
     recovering: bool = True
     """True from the loss of an assignment until the tables of the next one are restored."""

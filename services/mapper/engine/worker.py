@@ -15,7 +15,8 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from services.mapper.engine.batch import Batch, Processor
-from services.mapper.engine.faust_seam import Owned, Records, Tables, new_app
+from services.mapper.engine.faust_seam import Owned, new_app
+from services.mapper.engine.faust_tables import Records
 from services.mapper.engine.hop import Hop, changelog_topic
 from services.mapper.engine.progress import Progress
 from services.mapper.engine.settings import EngineSettings
@@ -68,7 +69,7 @@ class Engine:
             app = new_app(self._settings, order, self._changelogs, self.progress, self._handle)
             self._processor = Processor(
                 lambda: app.producer._producer,
-                Tables(app),
+                app.tables.databases,
                 self._changelogs,
                 self.progress,
                 self._declared,
