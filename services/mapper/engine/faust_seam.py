@@ -63,7 +63,6 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         self._handler = transport.handler
         self._order = transport.order
         self._epoch = 0  # grows whenever the assignment ends or begins
-        self._caught_up = False  # what is followed is whole, and was told to be
         self._following = False  # what is followed had something new when it was last asked for
         self._asked: Numbers = frozenset()  # what the group was last asked to divide again for
         self._serving = False  # inputs are taken: tables are restored and inputs rewound
@@ -143,8 +142,8 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         late = {tp.partition for tp in self.app.tables.recovery.standby_tps - near}
         assignor = self.app.assignor
         assignor.whole = (assignor.whole | {tp.partition for tp in near}) - late
-        if near and not late and not self._caught_up:
-            self._caught_up = True
+        was, self._progress.caught_up = self._progress.caught_up, bool(near) and not late
+        if self._progress.caught_up and not was:
             log.info("caught up", partitions=sorted(assignor.followed), records=self._progress.followed)
         if self._serving and (wanted := assignor.ripe()) != self._asked:
             self._asked = wanted  # once: a leader of another version may see no need
@@ -308,7 +307,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         self.app.tables.recovery.signal_recovery_end.clear()
         self._assigned_at = self._restored_at = self._told_at = time.monotonic()
         self._restored_before = self._progress.restored
-        self._caught_up = self._following = False
+        self._following = self._progress.caught_up = False
         assignor = self.app.assignor
         assignor.whole &= assignor.served | assignor.followed
         await super().on_partitions_assigned(assigned, generation_id)
