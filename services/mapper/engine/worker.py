@@ -75,7 +75,11 @@ class Engine:
                 self._declared,
                 record_limit=self._settings.max_request_size - 1024,
             )
-            await self._serve(app, stop)
+            try:
+                await self._serve(app, stop)
+            finally:
+                # Whatever became of the rest: RocksDB's threads must not outlive the interpreter.
+                app.tables.databases.close()
 
     async def _serve(self, app: Any, stop: asyncio.Event) -> None:
         starting = asyncio.create_task(app.start())
