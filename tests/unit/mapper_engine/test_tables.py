@@ -5,6 +5,7 @@ Faust's own stores and RocksDB, without a broker.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -117,3 +118,15 @@ async def test_changelogs_are_restored_for_what_is_served_and_what_is_followed(m
     assert [manager["t"].persisted_offset(tp) for tp in (served, followed)] == [9, 22]
     assert recovery.standby_offsets[followed] == 22
     manager.databases.close()
+
+
+async def test_what_is_followed_costs_its_write_buffers_and_no_more(manager: TableManager, tables: Tables) -> None:
+    rows = iter(range(10**9))
+    most = 0
+    for _ in range(60):
+        tables.write("t", 0, {b"%d" % next(rows): os.urandom(1000) for _ in range(500)}, 7)
+        database = manager["t"].data._db_for_partition(0)
+        most = max(most, database.property_int_value("rocksdb.cur-size-all-mem-tables"))
+    assert 1 << 20 < most <= 17 << 20, "30 MB were written"
+    assert database.property_int_value("rocksdb.block-cache-usage") < 1 << 20
+    tables.close()
