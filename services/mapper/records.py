@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from services.mapper.engine import Effects, Input, Output, Reader, View
-from services.mapper.mapped import Mapped, Wait
+from services.mapper.mapped import Head, Mapped, Wait
 from syncline.config.model import Config, Deactivate, Pipeline
 from syncline.contracts.change import Change
 from syncline.contracts.command import Command, OnDelete, command_id
@@ -51,9 +51,14 @@ class Link:
     def of(cls, source: str, field: str, on: Object, target: Object) -> Link:
         return cls(source, field, f"{on}/", str(target))
 
-    def wait(self, record: Fields) -> Wait | None:
+    def named(self, record: Fields) -> str | None:
+        """The record that it names, as text."""
         value = record.get(self.source)
-        return Wait(f"{self.on}{value}", self.target, self.field) if value else None
+        return f"{self.on}{value}" if value else None
+
+    def wait(self, record: Fields) -> Wait | None:
+        named = self.named(record)
+        return Wait(named, self.target, self.field) if named else None
 
 
 class Route:
@@ -114,16 +119,9 @@ class Route:
 
     def whole(self, source: str, change: Change, record: Fields, parent: Wait | None, affinity: str) -> Mapped:
         """What the target is to hold, but for what is waited for."""
-        return Mapped(
-            source,
-            self.name,
-            change.version,
-            self.pipeline.to.system,
-            affinity,
-            (parent,) if parent else (),
-            False,
-            self._form.filled(source, change, record, parent),
-        )
+        waits = (parent,) if parent else ()
+        head = Head(source, self.name, change.version, self.pipeline.to.system, affinity, waits)
+        return Mapped(head, self._form.filled(source, change, record, parent))
 
     def command(self, change: Change, record: Fields, **more: Any) -> Command:
         """A command of this pipeline; `more` are its other attributes."""
@@ -195,8 +193,9 @@ class Form:
         fields, seen = transformer.apply(record)
         if route.parent and route.parent.source in record:
             seen[route.parent.source] = record[route.parent.source]
+        encoded = orjson.dumps(fields)
         own = {
-            "id": command_id(route.name, change.ref, change.version, "upsert", True, fields),
+            "id": command_id(route.name, source, change.version, "upsert", True, encoded),
             "source": source,
             "version": change.version,
             "time": change.time,
@@ -204,7 +203,7 @@ class Form:
             "match": transformer.match(fields),
             "seen": seen,
             "inputs": self._inputs(tuple(fields), parent is not None),
-            "fields": fields,
+            "fields": orjson.Fragment(encoded),
         }
         return self._start + orjson.dumps(own)[1:]
 
@@ -333,8 +332,8 @@ class Records:
     def _affinity(self, routes: list[Route], source: str, record: Fields) -> str:
         """Decided once: were it to follow a record that moves, two writers could have the record in hand at a time."""
         for route in routes:
-            if route.parent and (parent := route.parent.wait(record)):
-                return parent.on
+            if route.parent and (parent := route.parent.named(record)):
+                return parent
         return source
 
     def _route(self, route: Route, change: Change, subject: Subject, outputs: list[Output]) -> None:
@@ -361,7 +360,7 @@ class Records:
                 outputs.append(self._mapped(Mapped.of(route.patch(change, record, reference), (wait, own), affinity)))
 
     def _mapped(self, mapped: Mapped) -> Output:
-        return Output(self._names.mapped, mapped.key, mapped.encode())
+        return Output(self._names.mapped, mapped.head.key, mapped)
 
     def _settled(self, pipeline: str, change: Change, outcome: Outcome, reason: str) -> Output:
         result = Result(

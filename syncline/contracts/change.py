@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from hashlib import blake2b
-from operator import itemgetter
 from typing import Any, Literal, get_args
 
 import orjson
+from msgspec import Struct
 
 from syncline.contracts import codec
+from syncline.contracts.codec import Scalar, Text, shaped
 from syncline.contracts.errors import Malformed
 from syncline.contracts.ref import Fields, Ref
 
@@ -67,45 +68,44 @@ class Change:
     @classmethod
     def decode(cls, raw: bytes | None) -> Change:
         """Raises Malformed."""
-        document = codec.decode(raw)
-        if (plain := _plain(document)) is None:
-            return cls(**_checked(document))
+        event = _read(raw)
+        if event is None:
+            return cls(**_checked(codec.decode(raw)))
+        system, instance, name = _source(event.source)
+        data = event.data
         made = object.__new__(cls)
         # As __init__ would, which for a frozen class makes a call for each attribute; the mapper reads 30,000 a second.
-        made.__dict__.update(plain)
+        made.__dict__.update(
+            ref=Ref(system, name, event.subject),
+            instance=instance,
+            op=data.op,
+            version=data.version,
+            time=event.time,
+            fields=data.fields,
+            complete=data.complete,
+            origin=data.origin,
+        )
         return made
 
 
-_EVENT = itemgetter("specversion", "type", "source", "subject", "time", "data")
-_DATA = itemgetter("op", "version", "fields", "complete", "origin")
+class _Data(Struct):
+    op: Op
+    version: Text
+    fields: dict[str, Scalar]
+    complete: bool
+    origin: str | None
 
 
-def _plain(document: dict[str, Any]) -> dict[str, Any] | None:
-    """The attributes when all is as it nearly always is; None when somebody should have a closer look."""
-    try:
-        specversion, kind, source, subject, time, data = _EVENT(document)
-        op, version, fields, complete, origin = _DATA(data)
-        if not (specversion == "1.0" and kind == TYPE and op in OPS and subject and version and type(fields) is dict):
-            return None
-        if not (type(subject) is type(version) is type(time) is str and type(complete) is bool):
-            return None
-        if not (origin is None or type(origin) is str):
-            return None
-        system, instance, name = _source(source)
-    except (KeyError, TypeError, AttributeError):
-        return None
-    codec.check_fields(fields, "data.fields")
-    ref = Ref(system, name, subject)
-    return {
-        "ref": ref,
-        "instance": instance,
-        "op": op,
-        "version": version,
-        "time": time,
-        "fields": fields,
-        "complete": complete,
-        "origin": origin,
-    }
+class _Event(Struct):
+    specversion: Literal["1.0"]
+    type: Literal["syncline.change.v1"]
+    source: str
+    subject: Text
+    time: str
+    data: _Data
+
+
+_read = shaped(_Event)
 
 
 def _checked(document: dict[str, Any]) -> dict[str, Any]:
