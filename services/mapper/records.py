@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
+from msgspec.structs import replace
 
 from services.mapper.engine import Effects, Input, Output, Reader, View
 from services.mapper.mapped import Head, Mapped, Wait
@@ -25,7 +26,7 @@ from syncline.contracts.change import Change
 from syncline.contracts.command import Command, OnDelete, command_id
 from syncline.contracts.deadletter import DeadLetter
 from syncline.contracts.errors import Malformed, RecordRejected
-from syncline.contracts.ref import Fields, Object, Ref
+from syncline.contracts.ref import Fields, Object, Ref, Value
 from syncline.contracts.replay import Replay
 from syncline.contracts.request import Request
 from syncline.contracts.result import Outcome, Result
@@ -87,6 +88,7 @@ class Route:
         for field, reference in pipeline.references.items():
             of = config.pipelines[reference.pipeline] if reference.pipeline else pipeline
             self.references.append(Link.of(reference.from_, field, _source_of(of, pipeline), of.to))
+        self._links = [link.source for link in (self.parent, *self.references) if link]
         self._form = Form(self)
 
     def parent_of(self, record: Fields) -> Wait | None:
@@ -111,6 +113,10 @@ class Route:
     def referred(self, record: Fields) -> list[tuple[Link, Wait]]:
         """The records that it refers to."""
         return [(reference, wait) for reference in self.references if (wait := reference.wait(record))]
+
+    def named(self, record: Fields) -> list[Value]:
+        """What waiting depends on."""
+        return [record.get(each) for each in self._links]
 
     def waits(self, record: Fields) -> list[Wait]:
         """Everything that the record waits for somewhere."""
@@ -342,7 +348,7 @@ class Records:
         parent = route.parent_of(record)
         unwanted = route.unwanted(change, record, parent)
         references = [] if unwanted else route.referred(record)
-        if former:
+        if former and (unwanted or route.named(former) != route.named(record)):
             waits = {None if unwanted else parent, *(wait for _, wait in references)}
             outputs += [
                 self._mapped(Mapped.of(route.command(change, record), (wait,), affinity, left=True))

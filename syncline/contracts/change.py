@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from hashlib import blake2b
 from typing import Any, Literal, get_args
@@ -20,8 +19,7 @@ OPS = frozenset(get_args(Op))
 TYPE = "syncline.change.v1"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Change:
+class Change(Struct, frozen=True, kw_only=True, dict=True):
     """`version` sorts as text: a later change of a record never sorts before an earlier one, equal versions are
     ordered by arrival. `fields`: absent is unknown or unchanged, None is empty. `complete`: `fields` is the whole
     record as mapped (a poll) and not a delta. `time` (RFC 3339) is when the source says that it changed."""
@@ -73,9 +71,7 @@ class Change:
             return cls(**_checked(codec.decode(raw)))
         system, instance, name = _source(event.source)
         data = event.data
-        made = object.__new__(cls)
-        # As __init__ would, which for a frozen class makes a call for each attribute; the mapper reads 30,000 a second.
-        made.__dict__.update(
+        return cls(
             ref=Ref(system, name, event.subject),
             instance=instance,
             op=data.op,
@@ -85,7 +81,6 @@ class Change:
             complete=data.complete,
             origin=data.origin,
         )
-        return made
 
 
 class _Data(Struct):

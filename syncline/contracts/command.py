@@ -6,13 +6,11 @@ older or newer configuration is still safe.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Literal, get_args
 
 import orjson
 from msgspec import Struct
-from msgspec.structs import asdict
 
 from syncline.contracts import codec
 from syncline.contracts.codec import Scalar, shaped
@@ -26,8 +24,7 @@ ON_DELETE = frozenset(get_args(OnDelete))
 COMMAND_OPS = frozenset(get_args(CommandOp))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Command:
+class Command(Struct, frozen=True, kw_only=True):
     """fields: what the target should hold; None clears on purpose, absent is left alone.
     seen: the source's own values of the fields that the pipeline reads.
     inputs: target field to the source fields that feed it.
@@ -52,10 +49,10 @@ class Command:
     inputs: dict[str, list[str]]
     key: str | None = None
     counterpart: str | None = None
-    match: list[Fields] = field(default_factory=list)
-    conflict: dict[str, str] = field(default_factory=dict)
+    match: list[Fields] = []
+    conflict: dict[str, str] = {}
     creates: bool = True
-    derived: dict[str, Written] = field(default_factory=dict)
+    derived: dict[str, Written] = {}
     on_delete: OnDelete = "unlink"
     delete_limit: int = 0
 
@@ -96,9 +93,24 @@ class Command:
         shape = _read(raw)
         if shape is None or shape.derived:
             return cls.read(codec.decode(raw))
-        made = object.__new__(cls)
-        made.__dict__.update(asdict(shape), source=Ref.parse(shape.source), target=_target(shape.target))
-        return made
+        return cls(
+            pipeline=shape.pipeline,
+            op=shape.op,
+            source=Ref.parse(shape.source),
+            version=shape.version,
+            time=shape.time,
+            target=_target(shape.target),
+            fields=shape.fields,
+            seen=shape.seen,
+            inputs=shape.inputs,
+            key=shape.key,
+            counterpart=shape.counterpart,
+            match=shape.match,
+            conflict=shape.conflict,
+            creates=shape.creates,
+            on_delete=shape.on_delete,
+            delete_limit=shape.delete_limit,
+        )
 
     @classmethod
     def read(cls, document: dict[str, Any]) -> Command:
@@ -167,6 +179,5 @@ _read = shaped(_Shape)
 
 def command_id(pipeline: str, source: str, version: str, op: CommandOp, creates: bool, fields: bytes) -> str:
     """The same content gives the same id, so that a repeat is recognised. fields: as JSON, in the mapping's order."""
-    content = blake2b(f"{pipeline}\0{source}\0{version}\0{op}\0{creates}\0".encode(), digest_size=16)
-    content.update(fields)
-    return content.hexdigest()
+    content = b"%b\0%b" % (f"{pipeline}\0{source}\0{version}\0{op}\0{creates}".encode(), fields)
+    return blake2b(content, digest_size=16).hexdigest()

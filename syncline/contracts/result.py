@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, get_args
 
 from msgspec import Struct
@@ -17,8 +16,7 @@ SYNCED = frozenset({"written", "unchanged", "conflict"})
 """Outcomes after which both records are known to exist and to be linked."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Result:
+class Result(Struct, frozen=True, kw_only=True):
     """Published under the source's key and, when there is a target, under the target's: a link makes both synced.
 
     version is the source's; reason says why for every outcome but `written`; written names the target's fields
@@ -56,8 +54,7 @@ class Result:
     def decode(cls, raw: bytes | None) -> Result:
         """Raises Malformed."""
         if (read := _read(raw)) is not None:
-            made = object.__new__(cls)
-            made.__dict__.update(  # see Change.decode
+            return cls(
                 pipeline=read.pipeline,
                 outcome=read.outcome,
                 source=Ref.parse(read.source),
@@ -68,7 +65,6 @@ class Result:
                 created=read.created,
                 ended=read.ended,
             )
-            return made
         document = codec.decode(raw)
         target = document.get("target")
         return cls(

@@ -60,10 +60,12 @@ class Plan(NamedTuple):
     """What there is to do for a record of which certain fields are known; those of a poll are always the same.
 
     targets and sources of the mapped fields, one beside the other; steps and clears name them by their place.
+    unread: what is known and no mapped field reads.
     """
 
     targets: list[str]
     sources: list[str]
+    unread: list[str]
     steps: list[tuple[int, Text]]
     clears: list[tuple[int, str]]
     computed: list[Computed]
@@ -104,7 +106,9 @@ class Transformer:
         RecordRejected when a value cannot be converted."""
         plan = self._plan(tuple(record))
         values = [record[source] for source in plan.sources]
-        seen = dict(zip(plan.sources, values, strict=True))
+        seen = {**record}
+        for source in plan.unread:
+            del seen[source]
         for place, step in plan.steps:
             if type(value := values[place]) is str:
                 values[place] = step(value)
@@ -145,9 +149,11 @@ class Transformer:
 
     def _new_plan(self, known: tuple[str, ...]) -> Plan:
         mapped = [each for each in self._mapped if each.source in known]
+        sources = [each.source for each in mapped]
         return Plan(
             [each.field for each in mapped],
-            [each.source for each in mapped],
+            sources,
+            [field for field in known if field not in sources],
             [(place, each.step) for place, each in enumerate(mapped) if each.step],
             [(place, each.field) for place, each in enumerate(mapped) if each.clears],
             [each for each in self._computed if set(each.inputs) <= set(known)],
