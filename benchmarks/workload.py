@@ -46,10 +46,10 @@ def changes(config: Config, kind: Object, rows: Iterable[Row]) -> list[Change]:
 
 
 def edited(contacts: Iterable[Change]) -> list[Change]:
-    """The same records later, each with another Title."""
+    """The same records later, each with another LastName."""
     now = normal(datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000+0000"))
     return [
-        replace(change, version=now, time=now, fields={**change.fields, "Title": f"Buyer {number}"})
+        replace(change, version=now, time=now, fields={**change.fields, "LastName": f"{number} {'x' * 50}"})
         for number, change in enumerate(contacts)
     ]
 

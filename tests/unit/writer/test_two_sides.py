@@ -273,7 +273,7 @@ def _with_absent_as_null(monkeypatch: pytest.MonkeyPatch) -> None:
     def blanking(self: Transformer, record: Fields) -> Transformed:
         made = apply(self, record)
         sources = {target: source for target, source, *_ in self._mapped}
-        return made._replace(fields={**dict.fromkeys(sources), **made.fields})
+        return Transformed({**dict.fromkeys(sources), **made.fields}, made.seen)
 
     monkeypatch.setattr(Transformer, "apply", blanking)
 
