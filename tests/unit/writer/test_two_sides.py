@@ -243,7 +243,7 @@ def test_a_record_whose_new_parent_was_merged_away_is_left_to_a_person() -> None
 @pytest.mark.parametrize("on_delete", ["ignore", "unlink", "delete"])
 @pytest.mark.parametrize("conflict", ["sf", "hub", "latest"])
 def test_both_sides_end_up_equal(conflict: str, on_delete: str) -> None:
-    search = settings(max_examples=250, deadline=None)
+    search = settings(max_examples=250)
     search(given(steps)(lambda history: check(history, conflict, on_delete)))()
 
 
