@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID, uuid5
+
+from msgspec.structs import replace
 
 from services.poller.cursor import normal
 from syncline.config.model import Config
@@ -45,10 +46,10 @@ def changes(config: Config, kind: Object, rows: Iterable[Row]) -> list[Change]:
 
 
 def edited(contacts: Iterable[Change]) -> list[Change]:
-    """The same records later, each with another Title."""
+    """The same records later, each with another LastName."""
     now = normal(datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000+0000"))
     return [
-        replace(change, version=now, time=now, fields={**change.fields, "Title": f"Buyer {number}"})
+        replace(change, version=now, time=now, fields={**change.fields, "LastName": f"{number} {'x' * 50}"})
         for number, change in enumerate(contacts)
     ]
 

@@ -27,8 +27,13 @@ from syncline.contracts.errors import Transient
 
 Records = Mapping[TP, Sequence[ConsumerRecord]]
 
-DATABASE = {"block_cache_size": 16 << 20, "write_buffer_size": 8 << 20, "max_write_buffer_number": 2}
-"""Bytes that a table's partition has at most. The cache fills by reading: that of one which is followed stays empty."""
+DATABASE = {
+    "block_cache_size": 16 << 20,
+    "write_buffer_size": 8 << 20,
+    "max_write_buffer_number": 2,
+    "bloom_filter_size": 10,
+}
+"""Of a table's partition, in bytes at most. The cache fills by reading: that of one which is followed stays empty."""
 KEEP = 3600.0
 """Seconds that the database of a partition is kept that is no longer here. One kept for longer than the changelog keeps
 deletions (days) would bring deleted rows back."""
