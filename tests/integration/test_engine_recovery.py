@@ -117,16 +117,20 @@ async def test_no_database_outlives_the_engine(
 ) -> None:
     """Stopped in the middle of the flow, or while the traceback of a hop that failed holds a row's iterator."""
     async with bench(kafka_address, topic_prefix, tmp_path) as run:
-        await run.publish(changes(3_000))
         ends = engine(run)
         if failing:
             ends = Engine(ends._settings, [faulty(hop, {"A0": "raise", "hop": "join"}) for hop in hops(run.prefix)])
-            with pytest.raises(Fatal, match="hop join") as raised:
-                await ends.run(asyncio.Event())
-            assert raised.tb
+        stop = asyncio.Event()
+        serving = asyncio.create_task(ends.run(stop))
+        await ready(ends)
+        await run.publish(changes(3_000))
+        if failing:
+            with pytest.raises(Fatal, match="hop join"):
+                await serving  # which keeps the traceback
         else:
-            async with running(ends):
-                await until(ends, "join", 300)
+            await until(ends, "join", 300)
+            stop.set()
+            await serving
         databases = [*(run.directory / "state").rglob("*.db")]
         assert len(databases) == 3 * run.partitions
         for folder in databases:

@@ -46,7 +46,6 @@ class Tables:
         self._stores = {name: table.data for name, table in app.tables.items()}
         self._readers: WeakSet[PartitionStore] = WeakSet()
         self._left: dict[int, float] = {}
-        self._closed = False
 
     def reader(self, partition: int) -> PartitionStore:
         reader = PartitionStore({name: self._database(name, partition) for name in self._stores})
@@ -78,18 +77,20 @@ class Tables:
             self._left.pop(number, None)
 
     def close(self) -> None:
-        """For good: what still runs and asks for a row, or writes one, gets an error instead of a closed database."""
-        self._closed = True
+        """For good: whoever still asks for a row or writes one gets an error, and none is opened again."""
         for reader in self._readers:
             reader.close()
         for store in self._stores.values():
+            store._open_for_partition = _refuse
             while store._dbs:
                 store._dbs.popitem()[1].close()
 
     def _database(self, table: str, partition: int) -> Rdict:
-        if self._closed:  # to ask Faust would open it again
-            raise Transient(f"table {table} was asked for after it was closed")
         return self._stores[table]._db_for_partition(partition)
+
+
+def _refuse(partition: int) -> Rdict:
+    raise Transient(f"the tables of partition {partition} were asked for after they were closed")
 
 
 class TableManager(manager.TableManager):  # type: ignore[misc]

@@ -83,10 +83,12 @@ def test_after_the_end_nothing_is_opened_again(manager: TableManager, tables: Ta
     reader = tables.reader(0)
     assert reader.scan("t", b"") == [(b"k", b"v")]
     tables.close()
-    with pytest.raises(Transient, match="table t was asked for after it was closed"):
+    with pytest.raises(Transient, match="partition 0 were asked for after they were closed"):
         tables.write("t", 0, {b"k": b"late"}, 8)
     with pytest.raises(Transient):
         tables.reader(0)
+    with pytest.raises(Transient):
+        manager["t"].persisted_offset(TP("app-t-changelog", 1))
     with pytest.raises(Exception, match="closed"):
         reader.scan("t", b"")
     database = opened(path(manager, 0))
