@@ -24,7 +24,7 @@ from syncline.state.resyncs import Resync, Resyncs
 from syncline.systems.salesforce import open_salesforce
 from syncline.timeline.fetched import moment
 from syncline.timeline.held import Slot
-from syncline.timeline.read import check, holding
+from syncline.timeline.read import check, holding, holds_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +108,10 @@ async def status(settings: Settings, config: Config, *, quota: bool, quick: bool
 
 
 async def _held(settings: Settings, progress: Progress) -> Waiting:
-    counted = Holding()
+    counted, counts = Holding(), holds_of(settings)
     async with reader(settings.kafka) as consumer:
         async for rows in stream(consumer, holding(settings), progress=progress):
-            counted.add(rows)
+            counted.add(filter(counts, rows))
     return counted.waiting
 
 

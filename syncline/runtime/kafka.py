@@ -59,6 +59,11 @@ def partition_of(key: bytes, count: int) -> int:
     return _murmur2(key) % count
 
 
+def partitions_of(key: bytes, counts: Iterable[int]) -> set[int]:
+    """Where a key may lie on topics that have had these numbers of partitions."""
+    return {partition_of(key, count) for count in counts}
+
+
 async def send(
     producer: Any,
     messages: Iterable[tuple[bytes | None, bytes | None]],

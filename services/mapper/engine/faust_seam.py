@@ -26,10 +26,12 @@ from faust.tables import manager
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from services.mapper.engine.hop import changelog_topic
 from services.mapper.engine.progress import Progress
 from services.mapper.engine.settings import EngineSettings
 from services.mapper.engine.store import PartitionStore, write
 from syncline.contracts.errors import Fatal, Transient
+from syncline.runtime.placement import Misplaced
 
 log = structlog.get_logger()
 
@@ -134,6 +136,10 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         self._positions: dict[TP, int] = {}  # next offset to handle
         self._unread: dict[TP, int] = {}  # where what was there at the assignment ends, while it is not handled
         self._done: dict[TP, int] = {}  # to commit
+        self._misplaced = {
+            changelog_topic(self._settings.app_id, table): Misplaced(home, self._settings.partitions)
+            for table, home in self._settings.homes.items()
+        }
         self._handling = asyncio.Lock()
         self._committing = asyncio.Lock()
         self._parked = asyncio.Event()
@@ -200,6 +206,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         changelogs = {tp for tp in assigned if tp.topic in self.app.tables.changelog_topics}
         inputs = assigned - changelogs
         self._check_copartitioning(assigned)
+        self._check_placement(changelogs)
         try:
             positions, ends = await self._thread.rewind(inputs, changelogs)
         except IllegalStateError:
@@ -222,6 +229,16 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             restored=self._restored(),
             seconds=round(now - self._assigned_at, 3),
         )
+
+    def _check_placement(self, changelogs: Iterable[TP]) -> None:
+        """Whoever adds partitions leaves the rows where they were, and nobody would find them where they belong."""
+        for tp in changelogs:
+            if (table := self._misplaced.get(tp.topic)) and (rows := table.rows.get(tp.partition)):
+                raise Fatal(
+                    f"{len(rows)} rows in partition {tp.partition} of {tp.topic} belong into others, if there are "
+                    f"{self._settings.partitions}: partitions were added and the rows not moved: stop all services and "
+                    "run `syncline partitions`"
+                )
 
     def _check_copartitioning(self, assigned: set[TP]) -> None:
         """Faust's assignor puts together what has the same partition count *and* the same subscribers, no more."""
@@ -275,6 +292,8 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             if tp in recovery.active_tps:
                 database = recovery.tp_to_table[tp].data._db_for_partition(tp.partition)
                 write(database, ((record.key, record.value) for record in records), records[-1].offset)
+                if table := self._misplaced.get(tp.topic):
+                    table.add(tp.partition, records)
                 recovery.active_offsets[tp] = records[-1].offset
                 self._progress.restored += len(records)
                 self._restored_at = time.monotonic()
