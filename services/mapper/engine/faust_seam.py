@@ -135,6 +135,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         self._rewind_wanted = False
         self._positions: dict[TP, int] = {}  # next offset to handle
         self._unread: dict[TP, int] = {}  # where what was there at the assignment ends, while it is not handled
+        self._astray: frozenset[TP] = frozenset()  # assigned without their tables, see _strays
         self._done: dict[TP, int] = {}  # to commit
         self._misplaced = {
             changelog_topic(self._settings.app_id, table): Misplaced(home, self._settings.partitions)
@@ -194,6 +195,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
     def _due(self, active: frozenset[TP]) -> frozenset[TP]:
         """What may be read now. What earlier owners said to a later hop is read before the earlier hop goes on: from
         then on it hands over here (see batch.py), and what it says must not overtake what was said before."""
+        active -= self._astray
         self._unread = {tp: end for tp, end in self._unread.items() if self._positions.get(tp, end) < end}
         if not self._unread:
             return active
@@ -205,7 +207,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         assigned = self.assignment()
         changelogs = {tp for tp in assigned if tp.topic in self.app.tables.changelog_topics}
         inputs = assigned - changelogs
-        self._check_copartitioning(assigned)
+        strays = self._strays(assigned)
         self._check_placement(changelogs)
         try:
             positions, ends = await self._thread.rewind(inputs, changelogs)
@@ -215,17 +217,18 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             return
         self._rewind_wanted = False
         self._positions = positions
-        self._unread = {tp: end for tp, end in ends.items() if self._order[tp.topic]}
+        self._astray = strays
+        self._unread = {tp: end for tp, end in ends.items() if self._order[tp.topic] and tp not in strays}
         self._done = {}
         self._serving = True
         now = time.monotonic()
-        self._progress.assigned = frozenset((tp.topic, tp.partition) for tp in inputs)
-        self._progress.moved_at = {(tp.topic, tp.partition): now for tp in inputs}
+        self._progress.assigned = frozenset((tp.topic, tp.partition) for tp in inputs - strays)
+        self._progress.moved_at = {(tp.topic, tp.partition): now for tp in inputs - strays}
         self._progress.lag = {}
         self._progress.recovering, self._progress.missing = False, 0
         log.info(
             "serving",
-            partitions=sorted(f"{tp.topic}-{tp.partition}" for tp in inputs),
+            partitions=sorted(f"{tp.topic}-{tp.partition}" for tp in inputs - strays),
             restored=self._restored(),
             seconds=round(now - self._assigned_at, 3),
         )
@@ -240,15 +243,18 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
                     "run `syncline partitions`"
                 )
 
-    def _check_copartitioning(self, assigned: set[TP]) -> None:
-        """Faust's assignor puts together what has the same partition count *and* the same subscribers, no more."""
-        for changelog in self.app.tables.changelog_topics:
-            held = {tp.partition for tp in assigned if tp.topic == changelog}
-            if missing := {tp.partition for tp in assigned} - held:
-                raise Fatal(
-                    f"partitions {sorted(missing)} were assigned without those of {changelog}: versions with different "
-                    "topics or tables cannot share a group; stop all of the old before the first of the new"
-                )
+    def _strays(self, assigned: set[TP]) -> frozenset[TP]:
+        """Inputs whose rows are with another member. Faust's assignor puts together what has the same partition count
+        *and* the same subscribers, no more: so it is while members read different topics, in the midst of a rollout
+        that adds or removes one. They stay unread until the members read the same again."""
+        changelogs = self.app.tables.changelog_topics
+        here = [{tp.partition for tp in assigned if tp.topic == changelog} for changelog in changelogs]
+        whole = set.intersection(*here) if here else {tp.partition for tp in assigned}
+        strays = frozenset(tp for tp in assigned if tp.topic not in changelogs and tp.partition not in whole)
+        if strays:
+            names = sorted(f"{tp.topic}-{tp.partition}" for tp in strays)
+            log.warning("not read until all mappers read the same topics", partitions=names)
+        return strays
 
     def _owner(self, epoch: int, inputs: Records) -> Owned:
         """A process that was frozen, or cut off, learns late that its partitions went to another. In doubt it asks the
