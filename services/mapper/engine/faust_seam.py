@@ -175,7 +175,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         if self._rewind_wanted:
             await self._rewind(epoch)
         # A copy: Faust changes its set while aiokafka reads it in the other thread.
-        active = self._due(frozenset(self._active_partitions))
+        active = self._due(frozenset(self._active_partitions) - self._astray)
         if not active:
             await asyncio.sleep(POLL)
             return
@@ -195,7 +195,6 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
     def _due(self, active: frozenset[TP]) -> frozenset[TP]:
         """What may be read now. What earlier owners said to a later hop is read before the earlier hop goes on: from
         then on it hands over here (see batch.py), and what it says must not overtake what was said before."""
-        active -= self._astray
         self._unread = {tp: end for tp, end in self._unread.items() if self._positions.get(tp, end) < end}
         if not self._unread:
             return active
