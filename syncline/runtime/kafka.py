@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from syncline.contracts.errors import RecordRejected, Transient
+from syncline.contracts.errors import Fatal, RecordRejected, Transient
 from syncline.contracts.topics import MESSAGE_BYTES
 from syncline.runtime.murmur2 import hashes
 
@@ -92,13 +92,16 @@ async def send(
 class Publisher:
     """Publishes batches and returns when the broker has all of them."""
 
-    def __init__(self, producer: AIOKafkaProducer) -> None:
+    def __init__(self, producer: AIOKafkaProducer, partitions: int | None = None) -> None:
+        """partitions: of every topic; None takes what there are."""
         self._producer = producer
+        self._partitions = partitions
         self._counts: dict[str, int] = {}
 
     async def publish(self, messages: Iterable[Message], headers: Headers = ()) -> None:
         """Raises RecordRejected before anything is sent when a message is over the limit, Transient when the broker
-        did not acknowledge all (some may have been delivered: repeat the whole batch). `headers` go with each."""
+        did not acknowledge all (some may have been delivered: repeat the whole batch), Fatal when a topic has another
+        partition count than was told. `headers` go with each."""
         topics: defaultdict[str, list[tuple[bytes, bytes]]] = defaultdict(list)
         for topic, key, value in messages:
             if len(key) + len(value) > MESSAGE_BYTES - 1024:
@@ -144,13 +147,18 @@ class Publisher:
             raise Transient(f"Kafka did not take all messages: {error!r}") from error
 
     async def _count(self, topic: str) -> int:
-        partitions = await self._producer.partitions_for(topic)
-        self._counts[topic] = len(partitions)
-        return len(partitions)
+        count = len(await self._producer.partitions_for(topic))
+        if self._partitions not in (None, count):
+            raise Fatal(
+                f"topic {topic} has {count} partitions where SYNCLINE_PARTITIONS says {self._partitions}: stop all "
+                "services and run `syncline partitions`"
+            )
+        self._counts[topic] = count
+        return count
 
 
 @asynccontextmanager
-async def publisher(address: str, client_id: str) -> AsyncIterator[Publisher]:
+async def publisher(address: str, client_id: str, partitions: int | None = None) -> AsyncIterator[Publisher]:
     """Acknowledged by all replicas and idempotent: a retry inside the client neither doubles nor reorders."""
     producer = AIOKafkaProducer(
         bootstrap_servers=address,
@@ -167,6 +175,6 @@ async def publisher(address: str, client_id: str) -> AsyncIterator[Publisher]:
         await producer.stop()
         raise Transient(f"Kafka at {address} cannot be reached: {error}") from error
     try:
-        yield Publisher(producer)
+        yield Publisher(producer, partitions)
     finally:
         await producer.stop()

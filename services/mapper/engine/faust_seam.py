@@ -207,7 +207,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         changelogs = {tp for tp in assigned if tp.topic in self.app.tables.changelog_topics}
         inputs = assigned - changelogs
         strays = self._strays(assigned)
-        self._check_placement(changelogs)
+        self._check_placement(assigned, changelogs)
         try:
             positions, ends = await self._thread.rewind(inputs, changelogs)
         except IllegalStateError:
@@ -232,8 +232,13 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             seconds=round(now - self._assigned_at, 3),
         )
 
-    def _check_placement(self, changelogs: Iterable[TP]) -> None:
+    def _check_placement(self, assigned: Iterable[TP], changelogs: Iterable[TP]) -> None:
         """Whoever adds partitions leaves the rows where they were, and nobody would find them where they belong."""
+        if beyond := sorted({tp.topic for tp in assigned if tp.partition >= self._settings.partitions}):
+            raise Fatal(
+                f"{', '.join(beyond)} got more partitions than the {self._settings.partitions} of SYNCLINE_PARTITIONS: "
+                "stop all services and run `syncline partitions`"
+            )
         for tp in changelogs:
             if (table := self._misplaced.get(tp.topic)) and (rows := table.rows.get(tp.partition)):
                 raise Fatal(
