@@ -26,12 +26,11 @@ from faust.tables import manager
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from services.mapper.engine.hop import changelog_topic
+from services.mapper.engine.placement import check, strays, watched
 from services.mapper.engine.progress import Progress
 from services.mapper.engine.settings import EngineSettings
 from services.mapper.engine.store import PartitionStore, write
-from syncline.contracts.errors import Fatal, Transient
-from syncline.runtime.placement import Misplaced
+from syncline.contracts.errors import Transient
 
 log = structlog.get_logger()
 
@@ -135,12 +134,9 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         self._rewind_wanted = False
         self._positions: dict[TP, int] = {}  # next offset to handle
         self._unread: dict[TP, int] = {}  # where what was there at the assignment ends, while it is not handled
-        self._astray: frozenset[TP] = frozenset()  # assigned without their tables, see _strays
+        self._astray: frozenset[TP] = frozenset()  # assigned without their tables
         self._done: dict[TP, int] = {}  # to commit
-        self._misplaced = {
-            changelog_topic(self._settings.app_id, table): Misplaced(home, self._settings.partitions)
-            for table, home in self._settings.homes.items()
-        }
+        self._watched = watched(self._settings)
         self._handling = asyncio.Lock()
         self._committing = asyncio.Lock()
         self._parked = asyncio.Event()
@@ -206,8 +202,10 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         assigned = self.assignment()
         changelogs = {tp for tp in assigned if tp.topic in self.app.tables.changelog_topics}
         inputs = assigned - changelogs
-        strays = self._strays(assigned)
-        self._check_placement(assigned, changelogs)
+        check(assigned, self._watched, self._settings.partitions)
+        if astray := strays(assigned, self.app.tables.changelog_topics):
+            names = sorted(f"{tp.topic}-{tp.partition}" for tp in astray)
+            log.warning("not read until all mappers read the same topics", partitions=names)
         try:
             positions, ends = await self._thread.rewind(inputs, changelogs)
         except IllegalStateError:
@@ -216,49 +214,21 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             return
         self._rewind_wanted = False
         self._positions = positions
-        self._astray = strays
-        self._unread = {tp: end for tp, end in ends.items() if self._order[tp.topic] and tp not in strays}
+        self._astray = astray
+        self._unread = {tp: end for tp, end in ends.items() if self._order[tp.topic] and tp not in astray}
         self._done = {}
         self._serving = True
         now = time.monotonic()
-        self._progress.assigned = frozenset((tp.topic, tp.partition) for tp in inputs - strays)
-        self._progress.moved_at = {(tp.topic, tp.partition): now for tp in inputs - strays}
+        self._progress.assigned = frozenset((tp.topic, tp.partition) for tp in inputs - astray)
+        self._progress.moved_at = {(tp.topic, tp.partition): now for tp in inputs - astray}
         self._progress.lag = {}
         self._progress.recovering, self._progress.missing = False, 0
         log.info(
             "serving",
-            partitions=sorted(f"{tp.topic}-{tp.partition}" for tp in inputs - strays),
+            partitions=sorted(f"{tp.topic}-{tp.partition}" for tp in inputs - astray),
             restored=self._restored(),
             seconds=round(now - self._assigned_at, 3),
         )
-
-    def _check_placement(self, assigned: Iterable[TP], changelogs: Iterable[TP]) -> None:
-        """Whoever adds partitions leaves the rows where they were, and nobody would find them where they belong."""
-        if beyond := sorted({tp.topic for tp in assigned if tp.partition >= self._settings.partitions}):
-            raise Fatal(
-                f"{', '.join(beyond)} got more partitions than the {self._settings.partitions} of SYNCLINE_PARTITIONS: "
-                "stop all services and run `syncline partitions`"
-            )
-        for tp in changelogs:
-            if (table := self._misplaced.get(tp.topic)) and (rows := table.rows.get(tp.partition)):
-                raise Fatal(
-                    f"{len(rows)} rows in partition {tp.partition} of {tp.topic} belong into others, if there are "
-                    f"{self._settings.partitions}: partitions were added and the rows not moved: stop all services and "
-                    "run `syncline partitions`"
-                )
-
-    def _strays(self, assigned: set[TP]) -> frozenset[TP]:
-        """Inputs whose rows are with another member. Faust's assignor puts together what has the same partition count
-        *and* the same subscribers, no more: so it is while members read different topics, in the midst of a rollout
-        that adds or removes one. They stay unread until the members read the same again."""
-        changelogs = self.app.tables.changelog_topics
-        here = [{tp.partition for tp in assigned if tp.topic == changelog} for changelog in changelogs]
-        whole = set.intersection(*here) if here else {tp.partition for tp in assigned}
-        strays = frozenset(tp for tp in assigned if tp.topic not in changelogs and tp.partition not in whole)
-        if strays:
-            names = sorted(f"{tp.topic}-{tp.partition}" for tp in strays)
-            log.warning("not read until all mappers read the same topics", partitions=names)
-        return strays
 
     def _owner(self, epoch: int, inputs: Records) -> Owned:
         """A process that was frozen, or cut off, learns late that its partitions went to another. In doubt it asks the
@@ -302,7 +272,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             if tp in recovery.active_tps:
                 database = recovery.tp_to_table[tp].data._db_for_partition(tp.partition)
                 write(database, ((record.key, record.value) for record in records), records[-1].offset)
-                if table := self._misplaced.get(tp.topic):
+                if table := self._watched.get(tp.topic):
                     table.add(tp.partition, records)
                 recovery.active_offsets[tp] = records[-1].offset
                 self._progress.restored += len(records)

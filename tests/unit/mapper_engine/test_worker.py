@@ -65,11 +65,3 @@ def test_what_earlier_owners_said_is_read_before_the_first_hop_goes_on() -> None
     assert consumer._due(active) == active
     consumer._positions[second] = 0
     assert consumer._due(active) == active, "only what was there at the assignment comes first"
-
-
-def test_partitions_that_somebody_added_are_told_by_name(tmp_path: Path) -> None:
-    consumer: Any = object.__new__(faust_seam.Consumer)
-    consumer._settings, consumer._misplaced = settings(tmp_path), {}
-    consumer._check_placement([TP("changes", 0)], [])
-    with pytest.raises(Fatal, match=r"^changes got more partitions than the 1 of SYNCLINE_PARTITIONS"):
-        consumer._check_placement([TP("changes", 0), TP("changes", 1)], [])
