@@ -12,7 +12,7 @@ from syncline.runtime.placement import Misplaced
 
 def test_partitions_that_somebody_added_are_told_by_name() -> None:
     check([TP("changes", 0)], {}, 1)
-    with pytest.raises(Fatal, match="^changes got more partitions than the 1 of SYNCLINE_PARTITIONS: stop all"):
+    with pytest.raises(Fatal, match=r"^changes got more partitions than the 1 of SYNCLINE_PARTITIONS: stop all"):
         check([TP("changes", 0), TP("changes", 1)], {}, 1)
 
 
