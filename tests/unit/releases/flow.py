@@ -9,8 +9,9 @@ import json
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from services.mapper.engine import Effects, Input
 from services.mapper.join import Join
@@ -65,7 +66,8 @@ class Stages:
             effects: Effects = hop.run([Input(topic, 0, number, key.encode(), value.encode(), 1000)], self.tables)
             self.tables.apply(effects.changes)
             for output in effects.outputs:
-                self.said[output.topic].append((output.key.decode(), output.value.decode()))
+                said = output.value if isinstance(output.value, bytes) else output.value.encode()
+                self.said[output.topic].append((output.key.decode(), said.decode()))
 
     def rows(self, table: str) -> list[Pair]:
         return [(key.decode(), value.decode()) for key, value in sorted(self.tables.rows[table].items())]

@@ -38,11 +38,15 @@ TABLES = ("records", "synced", "held")
 
 
 def lines(text: str) -> list[Any]:
-    """A value is one or more lines of JSON, or an id by itself."""
+    """A value is one or more lines of JSON, or an id by itself. The digest that names a command is read by nobody."""
     try:
-        return [json.loads(line) for line in text.splitlines()]
+        found = [json.loads(line) for line in text.splitlines()]
     except ValueError:
         return [text]
+    for each in found:
+        if isinstance(each, dict) and each.get("type") == "syncline.command.v1":
+            del each["id"]
+    return found
 
 
 def keeps(before: Any, now: Any) -> bool:
@@ -114,7 +118,7 @@ def test_what_the_last_release_knew_of_records_is_known() -> None:
     assert not stages.said[NAMES.mapped]
     moved = contact("c3", "Z", 3)
     stages.take(stages.records, "t.changes.sf.Contact", [(moved.ref.id, moved.encode().decode())])
-    assert {Mapped.decode(value.encode()).affinity for _, value in stages.said[NAMES.mapped]} == {"sf/Account/A"}
+    assert {Mapped.decode(value.encode()).head.affinity for _, value in stages.said[NAMES.mapped]} == {"sf/Account/A"}
 
 
 EDITS: list[tuple[str, Callable[[dict[str, Any]], Any]]] = [

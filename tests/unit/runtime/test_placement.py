@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from services.mapper.mapped import Mapped, Wait
+from services.mapper.mapped import Head, Wait
 from syncline.contracts.errors import Fatal
 from syncline.contracts.ref import Ref
 from syncline.contracts.tables import HOMES, waited_for
@@ -23,7 +23,7 @@ class Row(NamedTuple):
 
 
 WAIT = Wait("sf/Account/a/b>c", "hub/company", "company_id")
-HELD = Mapped("sf/Contact/1", "contacts", "v1", "hub", "sf/Account/a/b>c", (WAIT,), False, b"{}")
+HELD = Head("sf/Contact/1", "contacts", "v1", "hub", "sf/Account/a/b>c", (WAIT,))
 
 
 def test_a_row_goes_by_the_key_of_the_messages_that_it_is_made_of() -> None:
