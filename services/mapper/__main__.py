@@ -19,6 +19,7 @@ from services.mapper.metrics import MapperMetrics
 from services.mapper.records import RECORDS, Records
 from syncline.config.model import Config
 from syncline.config.settings import Settings
+from syncline.contracts.tables import HOMES
 from syncline.contracts.topics import topics
 from syncline.runtime.admin import check_topics
 from syncline.runtime.health import Health, serve
@@ -46,6 +47,7 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
             app_id=names.mapper,
             partitions=settings.partitions,
             state_dir=settings.state_dir,
+            homes=HOMES,
             instance=settings.instance,
             session_timeout=settings.session_timeout,
             standby_replicas=settings.standby_replicas,

@@ -25,7 +25,7 @@ from syncline.state.resyncs import Resync, Resyncs
 from syncline.systems.salesforce import open_salesforce
 from syncline.timeline.fetched import moment
 from syncline.timeline.held import Slot
-from syncline.timeline.read import check, holding
+from syncline.timeline.read import check, holding, holds_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +131,10 @@ def _mappers(group: Group, names: Names) -> list[Mapper]:
 
 
 async def _held(settings: Settings, progress: Progress) -> Waiting:
-    counted = Holding()
+    counted, counts = Holding(), holds_of(settings)
     async with reader(settings.kafka) as consumer:
         async for rows in stream(consumer, holding(settings), progress=progress):
-            counted.add(rows)
+            counted.add(filter(counts, rows))
     return counted.waiting
 
 

@@ -95,7 +95,7 @@ class Bench:
     async def create_topics(self) -> None:
         compacted = {"cleanup.policy": "compact"}
         large = {"max.message.bytes": str(4 * 1024 * 1024)}
-        topics = [Topic(self.topic(name), large) for name in ("events", "routed", "joined")]
+        topics = [Topic(self.topic(name), large) for name in ("events", "more", "routed", "joined")]
         topics += [Topic(self.changelog(table), compacted) for table in TABLES]
         await create_topics(self.kafka, topics, partitions=self.partitions, replication=1)
 
@@ -144,11 +144,11 @@ class Bench:
         finally:
             await admin.close()
 
-    async def publish(self, events: Iterable[tuple[str, str, int]]) -> None:
+    async def publish(self, events: Iterable[tuple[str, str, int]], topic: str = "events") -> None:
         async with publisher(self.kafka, "test") as publish:
             await publish.publish(
                 [
-                    Message(self.topic("events"), record.encode(), event(record, account, version))
+                    Message(self.topic(topic), record.encode(), event(record, account, version))
                     for record, account, version in events
                 ]
             )
@@ -195,7 +195,7 @@ class Bench:
         return (await self._offsets(*topics))[1]
 
     async def lag(self) -> int:
-        end, committed = await self._offsets("events", "routed")
+        end, committed = await self._offsets("events", "more", "routed")
         return end - committed
 
     async def _offsets(self, *topics: str) -> tuple[int, int]:

@@ -30,9 +30,10 @@ from services.mapper.engine.assignment import Numbers
 from services.mapper.engine.faust_assignor import Assignor
 from services.mapper.engine.faust_tables import DATABASE, Records, TableManager
 from services.mapper.engine.faust_thread import POLL, ConsumerThread
+from services.mapper.engine.placement import check, strays, watched
 from services.mapper.engine.progress import Progress
 from services.mapper.engine.settings import EngineSettings
-from syncline.contracts.errors import Fatal, Transient
+from syncline.contracts.errors import Transient
 
 log = structlog.get_logger()
 
@@ -69,7 +70,9 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         self._rewind_due = asyncio.Event()
         self._positions: dict[TP, int] = {}  # next offset to handle
         self._unread: dict[TP, int] = {}  # where what was there at the assignment ends, while it is not handled
+        self._astray: frozenset[TP] = frozenset()  # assigned without their tables
         self._done: dict[TP, int] = {}  # to commit
+        self._watched = watched(self._settings)
         self._handling = asyncio.Lock()
         self._committing = asyncio.Lock()
         self._parked = asyncio.Event()
@@ -106,7 +109,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         # A copy: Faust changes its set while aiokafka reads it in the other thread.
         active = frozenset(self._active_partitions)
         followed = active & self.app.tables.recovery.standby_tps
-        due, wait = self._due(active - followed), 0.0 if self._following else POLL
+        due, wait = self._due(active - followed - self._astray), 0.0 if self._following else POLL
         if due:
             records: Records = await self._getmany(due, wait)
         else:
@@ -134,7 +137,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         records = await self._thread.follow(changelogs) if changelogs else {}
         if epoch != self._epoch or not self.flow_active:
             return
-        self._progress.followed += self.app.tables.restore(records)[1]
+        self._progress.followed += self._write(records)[1]
         self._following = bool(records)
         behind = self.app.tables.behind()
         self._progress.following = {(tp.topic, tp.partition): left for tp, left in behind.items()}
@@ -163,11 +166,14 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
     async def _rewind(self, epoch: int) -> None:
         await self.commit()
         assigned = self.assignment()
-        inputs = {tp for tp in assigned if tp.topic not in self.app.tables.changelog_topics}
-        restored = assigned - inputs - self.app.tables.recovery.standby_tps
-        self._check_copartitioning(inputs, restored)
+        served, changelogs = assigned - self.app.tables.recovery.standby_tps, self.app.tables.changelog_topics
+        inputs = {tp for tp in served if tp.topic not in changelogs}
+        check(assigned, self._watched, self._settings.partitions)
+        if astray := strays(served, changelogs):
+            names = sorted(f"{tp.topic}-{tp.partition}" for tp in astray)
+            log.warning("not read until all mappers read the same topics", partitions=names)
         try:
-            positions, ends = await self._thread.rewind(inputs, restored)
+            positions, ends = await self._thread.rewind(inputs, served - inputs)
         except IllegalStateError:
             self._rewind_due.clear()
             return  # assigned no longer: the next assignment asks again
@@ -175,32 +181,23 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             return
         self._rewind_due.clear()
         self._positions = positions
-        self._unread = {tp: end for tp, end in ends.items() if self._order[tp.topic]}
+        self._astray = astray
+        self._unread = {tp: end for tp, end in ends.items() if self._order[tp.topic] and tp not in astray}
         self._done = {}
         self._serving = True
         now = time.monotonic()
-        self._progress.assigned = frozenset((tp.topic, tp.partition) for tp in inputs)
-        self._progress.moved_at = {(tp.topic, tp.partition): now for tp in inputs}
+        self._progress.assigned = frozenset((tp.topic, tp.partition) for tp in inputs - astray)
+        self._progress.moved_at = {(tp.topic, tp.partition): now for tp in inputs - astray}
         self._progress.lag = {}
         self._progress.recovering, self._progress.missing = False, 0
         self.app.assignor.whole |= self.app.assignor.served
         log.info(
             "serving",
-            partitions=sorted(f"{tp.topic}-{tp.partition}" for tp in inputs),
+            partitions=sorted(f"{tp.topic}-{tp.partition}" for tp in inputs - astray),
             following=sorted(self.app.assignor.followed),
             restored=self._restored(),
             seconds=round(now - self._assigned_at, 3),
         )
-
-    def _check_copartitioning(self, inputs: set[TP], changelogs: set[TP]) -> None:
-        """Faust's assignor puts together what has the same partition count *and* the same subscribers, no more."""
-        for changelog in self.app.tables.changelog_topics:
-            held = {tp.partition for tp in changelogs if tp.topic == changelog}
-            if missing := {tp.partition for tp in inputs | changelogs} - held:
-                raise Fatal(
-                    f"partitions {sorted(missing)} were assigned without those of {changelog}: versions with different "
-                    "topics or tables cannot share a group; stop all of the old before the first of the new"
-                )
 
     def _owner(self, epoch: int, inputs: Records) -> Owned:
         """A process that was frozen, or cut off, learns late that its partitions went to another. In doubt it asks the
@@ -238,7 +235,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
 
     async def _restore(self, changelogs: Records) -> None:
         """Write what was read of the changelogs, and tell Faust when that is all."""
-        restored, _ = self.app.tables.restore(changelogs)
+        restored, _ = self._write(changelogs)
         if restored:
             self._progress.restored += restored
             self._restored_at = time.monotonic()
@@ -257,6 +254,14 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         elif time.monotonic() - self._restored_at > self._settings.recovery_timeout:
             lacking = {f"{tp.topic}-{tp.partition}": left for tp, left in missing.items()}
             raise Transient(f"recovery is stuck: changelogs lack records that their ends promise: {lacking}")
+
+    def _write(self, changelogs: Records) -> tuple[int, int]:
+        """How many records of what is to be served, and how many of what is followed."""
+        for tp, records in changelogs.items():
+            if table := self._watched.get(tp.topic):
+                table.add(tp.partition, records)
+        written: tuple[int, int] = self.app.tables.restore(changelogs)
+        return written
 
     def _restored(self) -> int:
         return self._progress.restored - self._restored_before

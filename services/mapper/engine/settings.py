@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from syncline.contracts.tables import Home
 from syncline.contracts.topics import MESSAGE_BYTES
 
 
@@ -20,6 +22,8 @@ class EngineSettings:
     """Of every topic and changelog of every hop."""
     state_dir: Path
     """Where RocksDB lives while the process does. Belongs to this process alone; emptied at start."""
+    homes: Mapping[str, Home] = field(default_factory=dict)
+    """By which key a table's rows lie in their partitions; a table that is not named is not looked after."""
     instance: str = "mapper"
     """This process's name in the brokers' logs and in descriptions of the group."""
     session_timeout: float = 12.0
