@@ -26,7 +26,7 @@ from faust.tables import manager
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from services.mapper.engine.placement import check, strays, watched
+from services.mapper.engine.placement import check, strays, watch, watched
 from services.mapper.engine.progress import Progress
 from services.mapper.engine.settings import EngineSettings
 from services.mapper.engine.store import PartitionStore, write
@@ -203,9 +203,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         changelogs = {tp for tp in assigned if tp.topic in self.app.tables.changelog_topics}
         inputs = assigned - changelogs
         check(assigned, self._watched, self._settings.partitions)
-        if astray := strays(assigned, self.app.tables.changelog_topics):
-            names = sorted(f"{tp.topic}-{tp.partition}" for tp in astray)
-            log.warning("not read until all mappers read the same topics", partitions=names)
+        astray = strays(assigned, self.app.tables.changelog_topics)
         try:
             positions, ends = await self._thread.rewind(inputs, changelogs)
         except IllegalStateError:
@@ -272,8 +270,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             if tp in recovery.active_tps:
                 database = recovery.tp_to_table[tp].data._db_for_partition(tp.partition)
                 write(database, ((record.key, record.value) for record in records), records[-1].offset)
-                if table := self._watched.get(tp.topic):
-                    table.add(tp.partition, records)
+                watch(self._watched, tp, records)
                 recovery.active_offsets[tp] = records[-1].offset
                 self._progress.restored += len(records)
                 self._restored_at = time.monotonic()
