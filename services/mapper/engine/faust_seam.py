@@ -30,7 +30,7 @@ from services.mapper.engine.assignment import Numbers
 from services.mapper.engine.faust_assignor import Assignor
 from services.mapper.engine.faust_tables import DATABASE, Records, TableManager
 from services.mapper.engine.faust_thread import POLL, ConsumerThread
-from services.mapper.engine.placement import check, strays, watched
+from services.mapper.engine.placement import check, strays, watch, watched
 from services.mapper.engine.progress import Progress
 from services.mapper.engine.settings import EngineSettings
 from syncline.contracts.errors import Transient
@@ -169,9 +169,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         served, changelogs = assigned - self.app.tables.recovery.standby_tps, self.app.tables.changelog_topics
         inputs = {tp for tp in served if tp.topic not in changelogs}
         check(assigned, self._watched, self._settings.partitions)
-        if astray := strays(served, changelogs):
-            names = sorted(f"{tp.topic}-{tp.partition}" for tp in astray)
-            log.warning("not read until all mappers read the same topics", partitions=names)
+        astray = strays(served, changelogs)
         try:
             positions, ends = await self._thread.rewind(inputs, served - inputs)
         except IllegalStateError:
@@ -258,8 +256,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
     def _write(self, changelogs: Records) -> tuple[int, int]:
         """How many records of what is to be served, and how many of what is followed."""
         for tp, records in changelogs.items():
-            if table := self._watched.get(tp.topic):
-                table.add(tp.partition, records)
+            watch(self._watched, tp, records)
         written: tuple[int, int] = self.app.tables.restore(changelogs)
         return written
 

@@ -101,6 +101,11 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         except (CommitFailedError, IllegalStateError) as error:
             log.warning("not committed, will be read again", why=str(error))
             return False
+        except asyncio.CancelledError:
+            if (task := asyncio.current_task()) and task.cancelling():
+                raise
+            log.warning("not committed, will be read again", why="the consumer is closed")
+            return False
         return True
 
     def generation(self) -> int:
