@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from syncline.runtime.early import end_at_once
+
+if __name__ == "__main__":
+    end_at_once()  # before the imports below, which take a second
+
 import asyncio
 import random
 import sys
