@@ -26,6 +26,7 @@ from syncline.config.model import Config
 from syncline.config.settings import Settings
 from syncline.contracts.topics import topics
 from syncline.runtime.admin import check_topics
+from syncline.runtime.consume import IDLE
 from syncline.runtime.health import Health, serve
 from syncline.runtime.tuning import tune
 from syncline.runtime.waiting import patiently, pause, together
@@ -80,10 +81,15 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
 
 
 async def watch(progress: Progress, health: Health, stop: asyncio.Event) -> None:
-    """Ready once the tables are whole. Alive while records are asked for and no partition with records stands still."""
+    """Ready once the tables are whole; of no partition they are at once, and it is idle. Alive while records are asked
+    for and no partition with records stands still."""
     looked: tuple[float, int] | None = None
     while not stop.is_set():
-        health.set_ready(bool(progress.assigned) and not progress.recovering)
+        health.set_ready(not progress.recovering)
+        idle = health.ready and not progress.assigned
+        if idle and not health.idle:
+            log.info("idle", why=IDLE)
+        health.set_idle(idle)
         now = (progress.looked_at, progress.rebalances)
         stuck = progress.stuck(time.monotonic(), STUCK)
         if not stuck and now != looked:

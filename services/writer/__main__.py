@@ -101,6 +101,7 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
             session_timeout=settings.session_timeout,
             rng=rng,
             ready=health.set_ready,
+            idle=health.set_idle,
             beat=health.beat,
         )
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import TopicPartition
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import KafkaError
 
 from syncline.runtime.admin import asking
@@ -24,11 +25,13 @@ LOOK = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """members: consumers that are in it now; lag: topic to messages that are not done yet."""
+    """members: consumers that are in it now; idle: those of them that no partition was left for; lag: topic to messages
+    that are not done yet."""
 
     name: str
     members: int
     lag: dict[str, int]
+    idle: int = 0
 
     @property
     def total(self) -> int:
@@ -58,7 +61,12 @@ class Watch:
         asked = await asyncio.gather(*(_group(self._admin, name) for name in self._wanted))
         ends: Offsets = await self._consumer.end_offsets(places)  # last: a lag is rather too large than below zero
         return [
-            Group(name, members, {topic: self._behind(topic, committed, firsts, ends) for topic in self._wanted[name]})
+            Group(
+                name,
+                len(members),
+                {topic: self._behind(topic, committed, firsts, ends) for topic in self._wanted[name]},
+                idle=sum(assigned is not None and assigned.isdisjoint(self._wanted[name]) for assigned in members),
+            )
             for name, (members, committed) in zip(self._wanted, asked, strict=True)
         ]
 
@@ -118,8 +126,16 @@ async def committed(admin: Any, name: str) -> Mapping[TopicPartition, Any]:
             await asyncio.sleep(0.2)
 
 
-async def _group(admin: Any, name: str) -> tuple[int, Mapping[TopicPartition, int]]:
+async def _group(admin: Any, name: str) -> tuple[list[set[str] | None], Mapping[TopicPartition, int]]:
+    """Each member with the topics of which it has partitions, None while that is being settled; what is committed."""
     offsets = await committed(admin, name)
     [reply] = await admin.describe_consumer_groups([name])
-    [(_, _, _, _, _, members, *_)] = reply.groups
-    return len(members), {tp: at.offset for tp, at in offsets.items()}
+    [(_, _, state, _, _, members, *_)] = reply.groups
+    assigned = [_topics(assignment) if state == "Stable" else None for *_, assignment in members]
+    return assigned, {tp: at.offset for tp, at in offsets.items()}
+
+
+def _topics(assignment: bytes) -> set[str]:
+    if not assignment:
+        return set()
+    return {topic for topic, partitions in ConsumerProtocolMemberAssignment.decode(assignment).assignment if partitions}

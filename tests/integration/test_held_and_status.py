@@ -146,7 +146,21 @@ async def test_status_tells_lag_by_service_without_any_running(call: OnCall) -> 
         await consumer.commit({tp: max(0, end - 1) for tp, end in ends.items()})
         writer = (await call.told("status", "--quick"))["stages"][2]
         assert (writer["replicas"], writer["lag"]) == (1, sum(end > 0 for end in ends.values()))
-        assert writer["topics"][commands] == writer["lag"]
+        assert (writer["topics"][commands], writer["idle"]) == (writer["lag"], 0)
+        assert "2 (1 idle)" in (await with_one_more(call, "status", "--quick")).output
+    finally:
+        await consumer.stop()
+
+
+async def with_one_more(call: OnCall, *words: str) -> Any:
+    """With a member that has none of the commands' partitions."""
+    names = call.settings.names
+    consumer = AIOKafkaConsumer(
+        names.dead_letters, bootstrap_servers=call.settings.kafka, group_id=names.writer, heartbeat_interval_ms=100
+    )
+    await consumer.start()
+    try:
+        return await call.say(*words)
     finally:
         await consumer.stop()
 

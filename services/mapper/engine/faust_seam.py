@@ -426,7 +426,7 @@ def new_app(
         stream_wait_empty=True,
         broker_client_id=settings.instance,
         broker_session_timeout=settings.session_timeout,
-        broker_heartbeat_interval=settings.session_timeout / 5,
+        broker_heartbeat_interval=settings.heartbeat,
         broker_rebalance_timeout=settings.rebalance_timeout,
         broker_request_timeout=max(40.0, settings.session_timeout),
         broker_commit_interval=settings.commit_interval,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from syncline.contracts.topics import MESSAGE_BYTES
+from syncline.runtime.consume import HEARTBEAT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,3 +37,8 @@ class EngineSettings:
     """Most records that one pass takes, over all partitions. The event loop is held while a pass computes."""
     max_request_size: int = MESSAGE_BYTES
     """The largest record; the brokers' and topics' own limits must not be lower."""
+
+    @property
+    def heartbeat(self) -> float:
+        """Seconds between two signs of life."""
+        return min(HEARTBEAT, self.session_timeout / 5)

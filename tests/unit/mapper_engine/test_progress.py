@@ -53,12 +53,18 @@ async def test_who_is_alive(
     await watching
 
 
-async def test_ready_with_partitions_and_whole_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_ready_with_whole_tables_and_idle_without_partitions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mapper, "LOOK", 0.001)
-    for assigned, recovering, ready in ((frozenset({ONE}), False, True), (frozenset({ONE}), True, False)):
+    some, none = frozenset({ONE}), frozenset[tuple[str, int]]()
+    for assigned, recovering, ready, idle in (
+        (some, False, True, False),
+        (some, True, False, False),
+        (none, False, True, True),
+        (none, True, False, False),
+    ):
         progress, health, stop = Progress(assigned=assigned, recovering=recovering), Health(), asyncio.Event()
         watching = asyncio.create_task(mapper.watch(progress, health, stop))
         await asyncio.sleep(0)
-        assert health.ready == ready
+        assert (health.ready, health.idle) == (ready, idle)
         stop.set()
         await watching
