@@ -14,6 +14,7 @@ import pytest
 
 from benchmarks.join import PEERS
 from benchmarks.poller import poller
+from benchmarks.scaling import Scaled, Scaling, check, in_the_hub, run
 from benchmarks.stage import Bench, opened
 from benchmarks.workload import CONTACT
 from syncline.contracts.errors import Fatal
@@ -23,6 +24,8 @@ from syncline.runtime.kafka import Message
 
 ROOT = Path(__file__).parents[2]
 RECORDS = 50
+STAGES = ("poller", "mapper", "held", "recovery", "writer", "replay")
+"""All but `scaling`, which starts eight services in each direction."""
 WAVES = {
     "poller": {"first read": 50},
     "writer": {"make companies": 10, "make customers": 20, "patch": 20},
@@ -32,7 +35,7 @@ WAVES = {
 async def test_each_stage_is_given_as_a_ratio_to_the_bare_loop(kafka_address: str, database_url: str) -> None:
     environment = {**os.environ, "SYNCLINE_KAFKA": kafka_address, "SYNCLINE_DATABASE_URL": database_url}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "benchmarks", "--json", "--records", str(RECORDS)),
+        *(sys.executable, "-m", "benchmarks", *STAGES, "--json", "--records", str(RECORDS)),
         cwd=ROOT,
         env=environment,
         stdout=asyncio.subprocess.PIPE,
@@ -71,6 +74,27 @@ async def test_each_stage_is_given_as_a_ratio_to_the_bare_loop(kafka_address: st
             ours = {"join": mapper["beside_peers"][peer], "whole": rates["whole"]}
             for part, rate in ours.items():
                 assert mapper[peer][part] == pytest.approx(rate / rates[peer], rel=0.05, abs=0.002)
+
+
+async def test_two_of_each_are_timed_over_all_records_and_their_processor_time_is_told(
+    kafka_address: str, database_url: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    prefix = topic_prefix.rstrip(".")
+    async with (
+        system(tmp_path, kafka_address=kafka_address, database_url=database_url, prefix=prefix) as running,
+        opened(running) as bench,
+    ):
+        two = await run(bench, in_the_hub(running.config, RECORDS), 2, "salesforce")
+        assert (two.replicas, two.records) == (2, RECORDS)
+        assert 0 < two.seconds < two.within + 1
+        assert {"mapper", "writer", "simorg", "bench", "others"} <= two.spent.keys()
+        assert all(two.spent[name] > 0 for name in ("mapper", "writer", "bench"))
+        one = replace(two, replicas=1, seconds=two.seconds * 1.5)
+        found = Scaling({"salesforce": Scaled(RECORDS, (one, two, one))}).document()
+        assert found["salesforce"]["ratio"] == 1.5
+        more = {change.ref for change in in_the_hub(running.config, RECORDS + 1)}
+        with pytest.raises(Fatal, match="not every record has a result"):
+            await check(bench, more, "salesforce")
 
 
 def _records(waves: dict[str, dict[str, Any]]) -> dict[str, int]:
