@@ -48,7 +48,10 @@ class Hops:
                     self.tables[table].pop(key, None)
                 else:
                     self.tables[table][key] = value
-        return [Message(output.topic, output.key, output.value) for output in effects.outputs]
+        return [
+            Message(topic, key, value if isinstance(value, bytes) else value.encode())
+            for topic, key, value, _ in effects.outputs
+        ]
 
 
 class _Stored:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID, uuid5
+
+from msgspec.structs import replace
 
 from services.poller.cursor import normal
 from syncline.config.model import Config

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from services.writer import loop, plan
 from services.writer.merge import Merged, merge
@@ -250,7 +251,7 @@ def _without_version_guard(monkeypatch: pytest.MonkeyPatch) -> None:
     guarded = plan.settled_by_link
 
     def unguarded(command: Command, link: Link | None) -> plan.Settled | None:
-        return guarded(replace(command, version="~") if link and not link.ended else command, link)
+        return guarded(structs.replace(command, version="~") if link and not link.ended else command, link)
 
     monkeypatch.setattr(plan, "settled_by_link", unguarded)
 
