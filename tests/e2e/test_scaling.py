@@ -28,6 +28,8 @@ from tests.unit.deploy.test_deployment import pod
 
 Tell = Callable[[str, object], None]
 
+LATENCY = ("--latency", "0.15")
+"""Seconds that each call to Salesforce takes, as in life: who is killed then is often in the middle of a pass."""
 EVERY = 0.4
 """Seconds from one round of edits to the next; each makes and changes some fourteen records."""
 ROUNDS = 10
@@ -52,8 +54,8 @@ async def test_each_stage_by_itself_from_one_to_three_and_back(whole: Whole, rec
                 await killed(pauses.told, f"{service}-4")
         session = Settings().session_timeout
         for (service, cause), stood in pauses.longest.items():
-            assert stood.seconds < session / 2 or cause in ("first load", "kill -9"), (service, cause)
-            assert stood.seconds < session * 1.5, (service, cause)
+            # Only who dies is waited for so long.
+            assert stood.seconds < session * (1.5 if cause == "kill -9" else 1), (service, cause)
 
 
 async def test_all_stages_at_once_from_one_to_three_and_back(whole: Whole, record_property: Tell) -> None:
@@ -65,15 +67,16 @@ async def test_all_stages_at_once_from_one_to_three_and_back(whole: Whole, recor
         await idle_is_no_fault(told)
         async with of_all(pauses, "graceful leave and kill -9", 1):
             for service in SERVICES:
-                await left(told, f"{service}-0")
+                # In this order: a replica that has just heard that another left is between two passes.
                 await killed(told, f"{service}-1")
+                await left(told, f"{service}-0")
 
 
 @asynccontextmanager
 async def scaled(whole: Whole, tell: Tell, *, seed: int, **options: object) -> AsyncIterator[tuple[Pauses, People]]:
     """One of each, at work; in the end all that must be true is, and the figures are told."""
     data = small(seed)
-    async with whole(**options) as told:
+    async with whole(org=("--seed", str(seed), *LATENCY), **options) as told:
         await told.fill(data)
         await asyncio.gather(*(told.system.start(service) for service in SERVICES))
         async with at_work(told, data, seed, every=EVERY) as people, measured(told) as pauses:
@@ -109,7 +112,7 @@ async def left(told: Story, name: str) -> None:
     child = told.system.services.pop(name)
     began = time.monotonic()
     assert await child.stop(pod(name.partition("-")[0])["terminationGracePeriodSeconds"]) == 0, child.log_tail()
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
 
 
 async def killed(told: Story, name: str) -> None:
