@@ -49,8 +49,8 @@ class Hops:
                 else:
                     self.tables[table][key] = value
         return [
-            Message(topic, key, value if isinstance(value, bytes) else value.encode())
-            for topic, key, value, _ in effects.outputs
+            Message(each.topic, each.key, each.value if isinstance(each.value, bytes) else each.value.encode())
+            for each in effects.outputs
         ]
 
 

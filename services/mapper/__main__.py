@@ -54,6 +54,7 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
             state_dir=settings.state_dir,
             instance=settings.instance,
             session_timeout=settings.session_timeout,
+            standby_replicas=settings.standby_replicas,
         ),
         [
             Hop("records", changes, (RECORDS,), records.run),
@@ -81,12 +82,12 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
 
 
 async def watch(progress: Progress, health: Health, stop: asyncio.Event) -> None:
-    """Ready once the tables are whole; of no partition they are at once, and it is idle. Alive while records are asked
-    for and no partition with records stands still."""
+    """Ready once it serves, or could, or has nothing to do. Alive while records are asked for and no partition with
+    records stands still."""
     looked: tuple[float, int] | None = None
     while not stop.is_set():
-        health.set_ready(not progress.recovering)
-        idle = health.ready and not progress.assigned
+        health.set_ready(progress.ready)
+        idle = progress.ready and progress.idle
         if idle and not health.idle:
             log.info("idle", why=IDLE)
         health.set_idle(idle)

@@ -6,8 +6,6 @@ and is decided on by its first line alone, so the second hop never takes it apar
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import orjson
 from msgspec import MsgspecError, Struct
 from msgspec.json import Decoder, Encoder
@@ -20,7 +18,7 @@ END = b"}}"
 """How a command ends: `fields` are its last attribute."""
 
 
-class Wait(NamedTuple):
+class Wait(Struct, frozen=True, array_like=True):
     """The command goes on when the record `on` (system/object/id) is synced to one of the kind `target`
     (system/object); `field` then takes its id there. field None only waits (a deferred reference waits for its own
     record last)."""
@@ -62,8 +60,8 @@ class Head(Struct, frozen=True):
     @property
     def slot(self) -> bytes:
         """Key of the table `held`: one row for each child, pipeline and field that waits."""
-        on, target, field = self.waits[0]
-        return f"{on}>{target}\0{self.source}\0{self.pipeline}\0{field or ''}".encode()
+        wait = self.waits[0]
+        return f"{wait.on}>{wait.target}\0{self.source}\0{self.pipeline}\0{wait.field or ''}".encode()
 
 
 _head = Encoder().encode

@@ -14,9 +14,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
+from msgspec import Struct
 from msgspec.structs import replace
 
 from services.mapper.engine import Effects, Input, Output, Reader, View
@@ -196,7 +197,8 @@ class Form:
 
     def filled(self, source: str, change: Change, record: Fields, parent: Wait | None) -> bytes:
         route, transformer = self._route, self._route.transformer
-        fields, seen = transformer.apply(record)
+        made = transformer.apply(record)
+        fields, seen = made.fields, made.seen
         if route.parent and route.parent.source in record:
             seen[route.parent.source] = record[route.parent.source]
         encoded = orjson.dumps(fields)
@@ -236,7 +238,7 @@ def _change(record: Input) -> Change:
     return Change.decode(record.value)
 
 
-class Subject(NamedTuple):
+class Subject(Struct, frozen=True):
     """A record that is driven through. source: its ref as text; former: its fields before the change."""
 
     source: str
@@ -344,7 +346,7 @@ class Records:
 
     def _route(self, route: Route, change: Change, subject: Subject, outputs: list[Output]) -> None:
         """Raises RecordRejected."""
-        source, record, former, affinity = subject
+        source, record, former, affinity = subject.source, subject.fields, subject.former, subject.affinity
         parent = route.parent_of(record)
         unwanted = route.unwanted(change, record, parent)
         references = [] if unwanted else route.referred(record)

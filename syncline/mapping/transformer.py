@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
+from msgspec import Struct
+
 from syncline.config.fields import Mapping as FieldMapping
 from syncline.config.model import Config, Pipeline
 from syncline.contracts.errors import RecordRejected
@@ -18,7 +20,7 @@ Test = Callable[[Value], bool]
 Join = Callable[[list[Value]], Value]
 
 
-class Transformed(NamedTuple):
+class Transformed(Struct, frozen=True):
     """fields and seen of the command to be."""
 
     fields: Fields

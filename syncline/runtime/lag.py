@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka import TopicPartition
@@ -23,14 +23,18 @@ LOOK = 0.2
 """Seconds between two looks at what a group has committed."""
 
 
+Held = Mapping[str, frozenset[TopicPartition]]
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
-    """members: consumers that are in it now; idle: those of them that no partition was left for; lag: topic to messages
-    that are not done yet."""
+    """members: consumers that are in it now; lag: topic to messages that are not done yet; held: of each consumer, by
+    its client id, the partitions that were assigned to it; idle: how many got none, for there were none left."""
 
     name: str
     members: int
     lag: dict[str, int]
+    held: Held = field(default_factory=dict)
     idle: int = 0
 
     @property
@@ -63,11 +67,12 @@ class Watch:
         return [
             Group(
                 name,
-                len(members),
+                len(held),
                 {topic: self._behind(topic, committed, firsts, ends) for topic in self._wanted[name]},
-                idle=sum(assigned is not None and assigned.isdisjoint(self._wanted[name]) for assigned in members),
+                dict(held),
+                idle=sum(not partitions for _, partitions in held) if stable else 0,
             )
-            for name, (members, committed) in zip(self._wanted, asked, strict=True)
+            for name, (held, stable, committed) in zip(self._wanted, asked, strict=True)
         ]
 
     async def ends(self, topics: Sequence[str]) -> Offsets:
@@ -78,7 +83,7 @@ class Watch:
     async def reached(self, name: str, ends: Offsets) -> bool:
         """Whether the group has done everything up to there. Raises Transient."""
         firsts: Offsets = await self._consumer.beginning_offsets(list(ends))
-        _, committed = await _group(self._admin, name)
+        _, _, committed = await _group(self._admin, name)
         return all(end <= max(firsts[tp], committed.get(tp, 0)) for tp, end in ends.items())
 
     def _places(self, topics: Sequence[str]) -> list[TopicPartition]:
@@ -126,16 +131,17 @@ async def committed(admin: Any, name: str) -> Mapping[TopicPartition, Any]:
             await asyncio.sleep(0.2)
 
 
-async def _group(admin: Any, name: str) -> tuple[list[set[str] | None], Mapping[TopicPartition, int]]:
-    """Each member with the topics of which it has partitions, None while that is being settled; what is committed."""
+async def _group(
+    admin: Any, name: str
+) -> tuple[list[tuple[str, frozenset[TopicPartition]]], bool, Mapping[TopicPartition, int]]:
+    """Each member's client id with what it has, whether that is settled, and what is committed."""
     offsets = await committed(admin, name)
     [reply] = await admin.describe_consumer_groups([name])
     [(_, _, state, _, _, members, *_)] = reply.groups
-    assigned = [_topics(assignment) if state == "Stable" else None for *_, assignment in members]
-    return assigned, {tp: at.offset for tp, at in offsets.items()}
+    held = [(client, _assigned(given)) for _, client, _, _, given in members]
+    return held, state == "Stable", {tp: at.offset for tp, at in offsets.items()}
 
 
-def _topics(assignment: bytes) -> set[str]:
-    if not assignment:
-        return set()
-    return {topic for topic, partitions in ConsumerProtocolMemberAssignment.decode(assignment).assignment if partitions}
+def _assigned(given: bytes) -> frozenset[TopicPartition]:
+    """Of a member's assignment; one that is just joining has none."""
+    return frozenset(ConsumerProtocolMemberAssignment.decode(given).partitions()) if given else frozenset()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +15,9 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from services.mapper.engine import Effects, Hop, Input, Reader
+from services.mapper.engine.settings import EngineSettings
+from services.mapper.engine.worker import Engine
 from services.mapper.mapped import Mapped, Wait
 from syncline.contracts.command import Command
 from syncline.contracts.conflict import Conflict
@@ -20,6 +25,7 @@ from syncline.contracts.deadletter import DeadLetter
 from syncline.contracts.errors import Malformed
 from syncline.contracts.ref import Ref
 from syncline.contracts.request import Request
+from syncline.contracts.topics import MAPPER_TABLES
 from syncline.runtime.kafka import partition_of
 from syncline.simorg import DEMO, Options, Org, Schema, serve
 from syncline.state.conflicts import Conflicts
@@ -138,7 +144,11 @@ async def test_status_tells_lag_by_service_without_any_running(call: OnCall) -> 
         "writer": (0, 30),
     }
     consumer = AIOKafkaConsumer(
-        commands, bootstrap_servers=call.settings.kafka, group_id=names.writer, enable_auto_commit=False
+        commands,
+        bootstrap_servers=call.settings.kafka,
+        group_id=names.writer,
+        enable_auto_commit=False,
+        heartbeat_interval_ms=100,
     )
     await consumer.start()
     try:
@@ -147,22 +157,61 @@ async def test_status_tells_lag_by_service_without_any_running(call: OnCall) -> 
         writer = (await call.told("status", "--quick"))["stages"][2]
         assert (writer["replicas"], writer["lag"]) == (1, sum(end > 0 for end in ends.values()))
         assert (writer["topics"][commands], writer["idle"]) == (writer["lag"], 0)
-        assert "2 (1 idle)" in (await with_one_more(call, "status", "--quick")).output
+        assert f"{1 + PARTITIONS} (1 idle)" in (await with_as_many_as_partitions_more(call, "status", "--quick")).output
     finally:
         await consumer.stop()
 
 
-async def with_one_more(call: OnCall, *words: str) -> Any:
-    """With a member that has none of the commands' partitions."""
+async def with_as_many_as_partitions_more(call: OnCall, *words: str) -> Any:
     names = call.settings.names
-    consumer = AIOKafkaConsumer(
-        names.dead_letters, bootstrap_servers=call.settings.kafka, group_id=names.writer, heartbeat_interval_ms=100
-    )
-    await consumer.start()
-    try:
+    async with AsyncExitStack() as running:
+        for _ in range(PARTITIONS):
+            consumer = AIOKafkaConsumer(
+                names.commands("hub"),
+                bootstrap_servers=call.settings.kafka,
+                group_id=names.writer,
+                heartbeat_interval_ms=100,
+            )
+            running.push_async_callback(consumer.stop)
+            await consumer.start()
         return await call.say(*words)
+
+
+async def test_status_tells_what_each_mapper_serves_and_follows(call: OnCall, tmp_path: Path) -> None:
+    names = call.settings.names
+    stop = asyncio.Event()
+
+    def mapper(number: int) -> Engine:
+        settings = EngineSettings(
+            kafka=call.settings.kafka,
+            app_id=names.mapper,
+            partitions=PARTITIONS,
+            state_dir=tmp_path / str(number),
+            instance=f"mapper-{number}",
+            standby_replicas=1,
+        )
+        return Engine(settings, [Hop("join", (names.mapped,), MAPPER_TABLES, nothing)])
+
+    mappers = [mapper(number) for number in range(2)]
+    running = asyncio.gather(*(each.run(stop) for each in mappers))
+    try:
+        async with asyncio.timeout(30):
+            while not all(each.progress.assigned and each.progress.caught_up for each in mappers):
+                await asyncio.sleep(0.05)
+        told = (await call.told("status", "--quick"))["mappers"]
+        assert sorted(len(each["serves"]) for each in told) == [1, 2]
+        assert [each["instance"] for each in told] == ["mapper-0", "mapper-1"]
+        assert [each["follows"] for each in told] == [each["serves"] for each in reversed(told)]
+        people = (await call.say("status", "--quick")).output
+        assert "2 partitions (" in people
+        assert "1 partitions (" not in people
     finally:
-        await consumer.stop()
+        stop.set()
+        await running
+
+
+def nothing(batch: Sequence[Input], stored: Reader) -> Effects:
+    return Effects()
 
 
 async def test_status_tells_cursors_conflicts_held_and_dead_letters(call: OnCall) -> None:

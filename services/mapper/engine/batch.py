@@ -24,7 +24,8 @@ from services.mapper.engine.hop import Effects, Hop, Input, Reader
 from services.mapper.engine.progress import Progress
 from services.mapper.engine.view import Changes, View
 from syncline.contracts.errors import Fatal, Transient
-from syncline.runtime.kafka import partition_of, send
+from syncline.runtime.kafka import send
+from syncline.runtime.murmur2 import hashes
 
 log = structlog.get_logger()
 
@@ -188,10 +189,12 @@ class Processor:
     async def _targets(self, effects: Iterable[Effects]) -> dict[Target, Pairs]:
         targets: defaultdict[Target, Pairs] = defaultdict(list)
         for effect in effects:
-            for topic, key, value, number in effect.outputs:
+            hashed = iter(hashes([each.key for each in effect.outputs if each.partition is None]))
+            for each in effect.outputs:
+                topic, number = each.topic, each.partition
                 if number is None:
-                    number = partition_of(key, self._counts.get(topic) or await self._count(topic))
-                targets[topic, number].append((key, value))
+                    number = next(hashed) % (self._counts.get(topic) or await self._count(topic))
+                targets[topic, number].append((each.key, each.value))
         return targets
 
     async def _count(self, topic: str) -> int:

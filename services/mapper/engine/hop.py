@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
+
+from msgspec import Struct
 
 
 class Reader(Protocol):
@@ -28,7 +30,7 @@ class Said(Protocol):
         ...
 
 
-class Input(NamedTuple):
+class Input(Struct, frozen=True, gc=False):
     """One record as it was fetched, or handed over. `timestamp` is in milliseconds since 1970, as Kafka has it.
 
     `value`: bytes or None from a topic; of a private topic of the hop also what an earlier hop said, as it said it.
@@ -43,7 +45,7 @@ class Input(NamedTuple):
     headers: Sequence[tuple[str, bytes]] = ()
 
 
-class Output(NamedTuple):
+class Output(Struct, frozen=True, gc=False):
     """One record to send. `partition` None: murmur2 of the key, as every other producer of the system does.
 
     `value`: bytes, or to a private topic of a later hop anything Said.

@@ -12,6 +12,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from services.mapper.engine import Effects, Input, Output
 from services.mapper.join import HELD, Join
@@ -108,7 +109,7 @@ class Mapper:
         for output in effects.outputs:
             if output.topic == NAMES.mapped:  # half is handed over, half goes over the broker
                 over = len(self.queue) % 2 and isinstance(output.value, Mapped)
-                self.queue.append(output._replace(value=output.value.encode()) if over else output)
+                self.queue.append(structs.replace(output, value=output.value.encode()) if over else output)
             elif output.topic == NAMES.results:
                 self.results.append(Result.decode(output.value))
             elif output.topic == NAMES.requests:

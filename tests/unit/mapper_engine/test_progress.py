@@ -53,18 +53,37 @@ async def test_who_is_alive(
     await watching
 
 
-async def test_ready_with_whole_tables_and_idle_without_partitions(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("progress", "ready"),
+    [
+        (Progress(assigned=frozenset({ONE}), recovering=False), True),
+        (Progress(assigned=frozenset({ONE}), recovering=True), False),
+        (Progress(assigned=frozenset({ONE}), recovering=False, following={TWO: 1_000_000}), True),
+        (Progress(recovering=False, following={TWO: 1_000_000}), False),
+        (Progress(recovering=False, following={TWO: 5}, caught_up=True), True),
+        (Progress(recovering=True, following={TWO: 5}, caught_up=True), False),
+        (Progress(recovering=False), False),
+        (Progress(recovering=False, idle=True), True),
+        (Progress(recovering=True, idle=True), False),
+    ],
+    ids=[
+        "serves",
+        "restores",
+        "serves and is behind",
+        "only follows and is behind",
+        "could take over",
+        "takes over",
+        "is to follow, and has not begun",
+        "idle",
+        "was idle and restores",
+    ],
+)
+async def test_who_is_ready(monkeypatch: pytest.MonkeyPatch, progress: Progress, ready: bool) -> None:
     monkeypatch.setattr(mapper, "LOOK", 0.001)
-    some, none = frozenset({ONE}), frozenset[tuple[str, int]]()
-    for assigned, recovering, ready, idle in (
-        (some, False, True, False),
-        (some, True, False, False),
-        (none, False, True, True),
-        (none, True, False, False),
-    ):
-        progress, health, stop = Progress(assigned=assigned, recovering=recovering), Health(), asyncio.Event()
-        watching = asyncio.create_task(mapper.watch(progress, health, stop))
-        await asyncio.sleep(0)
-        assert (health.ready, health.idle) == (ready, idle)
-        stop.set()
-        await watching
+    health, stop = Health(), asyncio.Event()
+    watching = asyncio.create_task(mapper.watch(progress, health, stop))
+    await asyncio.sleep(0)
+    assert health.ready == ready
+    assert health.idle == (ready and progress.idle)
+    stop.set()
+    await watching
