@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from syncline.runtime.early import end_at_once
+
+if __name__ == "__main__":
+    end_at_once()  # before the imports below, which take a second
+
 import asyncio
 import random
 import sys
@@ -97,6 +102,7 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
             session_timeout=settings.session_timeout,
             rng=rng,
             ready=health.set_ready,
+            idle=health.set_idle,
             beat=health.beat,
         )
 

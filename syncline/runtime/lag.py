@@ -29,12 +29,13 @@ Held = Mapping[str, frozenset[TopicPartition]]
 @dataclass(frozen=True, slots=True)
 class Group:
     """members: consumers that are in it now; lag: topic to messages that are not done yet; held: of each consumer, by
-    its client id, the partitions that were assigned to it."""
+    its client id, the partitions that were assigned to it; idle: how many got none, for there were none left."""
 
     name: str
     members: int
     lag: dict[str, int]
     held: Held = field(default_factory=dict)
+    idle: int = 0
 
     @property
     def total(self) -> int:
@@ -65,9 +66,13 @@ class Watch:
         ends: Offsets = await self._consumer.end_offsets(places)  # last: a lag is rather too large than below zero
         return [
             Group(
-                name, count, {topic: self._behind(topic, committed, firsts, ends) for topic in self._wanted[name]}, held
+                name,
+                len(held),
+                {topic: self._behind(topic, committed, firsts, ends) for topic in self._wanted[name]},
+                dict(held),
+                idle=sum(not partitions for _, partitions in held) if stable else 0,
             )
-            for name, (count, held, committed) in zip(self._wanted, asked, strict=True)
+            for name, (held, stable, committed) in zip(self._wanted, asked, strict=True)
         ]
 
     async def ends(self, topics: Sequence[str]) -> Offsets:
@@ -126,12 +131,15 @@ async def committed(admin: Any, name: str) -> Mapping[TopicPartition, Any]:
             await asyncio.sleep(0.2)
 
 
-async def _group(admin: Any, name: str) -> tuple[int, Held, Mapping[TopicPartition, int]]:
+async def _group(
+    admin: Any, name: str
+) -> tuple[list[tuple[str, frozenset[TopicPartition]]], bool, Mapping[TopicPartition, int]]:
+    """Each member's client id with what it has, whether that is settled, and what is committed."""
     offsets = await committed(admin, name)
     [reply] = await admin.describe_consumer_groups([name])
-    [(_, _, _, _, _, members, *_)] = reply.groups
-    held = {client: _assigned(given) for _, client, _, _, given in members}
-    return len(members), held, {tp: at.offset for tp, at in offsets.items()}
+    [(_, _, state, _, _, members, *_)] = reply.groups
+    held = [(client, _assigned(given)) for _, client, _, _, given in members]
+    return held, state == "Stable", {tp: at.offset for tp, at in offsets.items()}
 
 
 def _assigned(given: bytes) -> frozenset[TopicPartition]:

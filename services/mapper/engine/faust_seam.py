@@ -187,6 +187,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         self._progress.assigned = frozenset((tp.topic, tp.partition) for tp in inputs - astray)
         self._progress.moved_at = {(tp.topic, tp.partition): now for tp in inputs - astray}
         self._progress.lag = {}
+        self._progress.idle = not inputs and not self.app.assignor.followed
         self._progress.recovering, self._progress.missing = False, 0
         self.app.assignor.whole |= self.app.assignor.served
         log.info(
@@ -371,7 +372,7 @@ def new_app(
         stream_wait_empty=True,
         broker_client_id=settings.instance,
         broker_session_timeout=settings.session_timeout,
-        broker_heartbeat_interval=settings.session_timeout / 5,
+        broker_heartbeat_interval=settings.heartbeat,
         broker_rebalance_timeout=settings.rebalance_timeout,
         broker_request_timeout=max(40.0, settings.session_timeout),
         broker_commit_interval=settings.commit_interval,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from syncline.contracts.tables import Home
 from syncline.contracts.topics import MESSAGE_BYTES
+from syncline.runtime.consume import HEARTBEAT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,3 +45,8 @@ class EngineSettings:
     """Most records that one pass takes, over all partitions. The event loop is held while a pass computes."""
     max_request_size: int = MESSAGE_BYTES
     """The largest record; the brokers' and topics' own limits must not be lower."""
+
+    @property
+    def heartbeat(self) -> float:
+        """Seconds between two signs of life."""
+        return min(HEARTBEAT, self.session_timeout / 5)

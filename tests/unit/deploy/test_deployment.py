@@ -68,7 +68,7 @@ def test_grace_is_longer_than_a_graceful_stop() -> None:
 @pytest.mark.parametrize("service", SERVICES)
 def test_probes_ask_what_is_served(service: str) -> None:
     container = pod(service)["containers"][0]
-    assert container["startupProbe"]["httpGet"]["path"] == "/live"  # an idle mapper never becomes ready
+    assert container["startupProbe"]["httpGet"]["path"] == "/live"  # tables may take long to restore
     assert container["livenessProbe"]["httpGet"]["path"] == "/live"
     assert container["readinessProbe"]["httpGet"]["path"] == "/ready"
     ports = {each["containerPort"] for each in container["ports"]}
