@@ -50,6 +50,7 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
             homes=HOMES,
             instance=settings.instance,
             session_timeout=settings.session_timeout,
+            standby_replicas=settings.standby_replicas,
         ),
         [
             Hop("records", changes, (RECORDS,), records.run),
@@ -77,10 +78,10 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
 
 
 async def watch(progress: Progress, health: Health, stop: asyncio.Event) -> None:
-    """Ready once the tables are whole. Alive while records are asked for and no partition with records stands still."""
+    """Ready once it serves, or could. Alive while records are asked for and no partition with records stands still."""
     looked: tuple[float, int] | None = None
     while not stop.is_set():
-        health.set_ready(bool(progress.assigned) and not progress.recovering)
+        health.set_ready(progress.ready)
         now = (progress.looked_at, progress.rebalances)
         stuck = progress.stuck(time.monotonic(), STUCK)
         if not stuck and now != looked:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -49,10 +50,22 @@ class Worker:
 
     async def serving(self, times: int = 1, within: float = 30.0) -> None:
         """Wait until it has restored its tables and takes inputs, for the so-manieth time."""
+        await self.said("serving", times, within)
+
+    async def said(self, words: str, times: int = 1, within: float = 30.0) -> None:
+        """Wait until its log has so many times what matches `words`."""
         async with asyncio.timeout(within):
-            while self.log.read_bytes().count(b"serving") < times:
+            while len(re.findall(words, self._said())) < times:
                 assert self.process.returncode is None, self.log.read_text()
                 await asyncio.sleep(0.02)
+
+    def _said(self) -> str:
+        return re.sub(r"\x1b\[\d+m", "", self.log.read_text())
+
+    def takeovers(self) -> list[tuple[int, float]]:
+        """Of each assignment: changelog records read, and seconds, before inputs were taken."""
+        found = re.findall(r"serving .*restored=(\d+) seconds=([\d.]+)", self._said())
+        return [(int(records), float(seconds)) for records, seconds in found]
 
     async def stop(self) -> int:
         self.signal(signal.SIGTERM)
@@ -220,6 +233,7 @@ class Bench:
 
 @asynccontextmanager
 async def bench(kafka: str, prefix: str, directory: Path, partitions: int = 3) -> AsyncIterator[Bench]:
+    directory.mkdir(parents=True, exist_ok=True)
     made = Bench(kafka, prefix, directory, partitions)
     await made.create_topics()
     try:

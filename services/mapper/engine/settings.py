@@ -35,6 +35,10 @@ class EngineSettings:
     changelogs, one after the other, and all must fit into `rebalance_timeout`."""
     recovery_timeout: float = 60.0
     """Without a single changelog record while some are missing, recovery counts as stuck."""
+    standby_replicas: int = 0
+    """So many other members follow the changelogs of each partition, to take it over without reading them."""
+    standby_lag: int = 10_000
+    """Changelog records that a follower may be behind and still counts as ready: it reads so many in a moment."""
     commit_interval: float = 1.0
     batch_records: int = 10_000
     """Most records that one pass takes, over all partitions. The event loop is held while a pass computes."""
