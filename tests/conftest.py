@@ -26,7 +26,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from syncline.local.kafka import KAFKA_VERSION, kafka
 from syncline.local.machine import run_dir
 from syncline.local.postgres import POSTGRES_VERSION, Databases, postgres
-from syncline.local.stack import DATABASE_VARIABLE, KAFKA_VARIABLE, place
+from syncline.local.stack import DATABASE_VARIABLE, KAFKA_VARIABLE
+from syncline.runtime.postgres import place
 
 FOLDERS = ("unit", "contract", "integration", "e2e")  # in the order in which they run
 KAFKA_IMAGE = "confluentinc/cp-kafka:7.6.0"  # the one that testcontainers knows how to configure

@@ -138,7 +138,7 @@ async def test_status_tells_lag_by_service_without_any_running(call: OnCall) -> 
         "writer": (0, 30),
     }
     consumer = AIOKafkaConsumer(
-        commands, bootstrap_servers=call.settings.kafka, group_id=names.writer, enable_auto_commit=False
+        commands, bootstrap_servers=call.settings.kafka.servers, group_id=names.writer, enable_auto_commit=False
     )
     await consumer.start()
     try:

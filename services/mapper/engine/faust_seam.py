@@ -26,10 +26,12 @@ from faust.tables import manager
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from services.mapper.engine.faust_access import Producer, brokers
 from services.mapper.engine.progress import Progress
 from services.mapper.engine.settings import EngineSettings
 from services.mapper.engine.store import PartitionStore, write
 from syncline.contracts.errors import Fatal, Transient
+from syncline.runtime.clients import secure
 
 log = structlog.get_logger()
 
@@ -63,6 +65,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     def _create_worker_consumer(self, transport: Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
+        secure(consumer._client, transport.settings.kafka)
         # Faust's 1.5 s is no setting of its. A fetch that waits for records holds back the fetch after a rewind.
         consumer._fetch_max_wait_ms = int(POLL * 1000)
         return consumer
@@ -358,11 +361,6 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
     def verify_recovery_event_path(self, now: float, tp: TP) -> None: ...
 
 
-class Producer(driver.Producer):  # type: ignore[misc]
-    def _settings_extra(self) -> Mapping[str, Any]:
-        return {"acks": "all", "enable_idempotence": True}  # Faust has no setting for it outside of transactions
-
-
 class Transport(driver.Transport):  # type: ignore[misc]
     Consumer = Consumer
     Producer = Producer
@@ -410,7 +408,7 @@ def new_app(
     """
     app = faust.App(
         settings.app_id,
-        broker=[f"kafka://{address}" for address in settings.kafka.split(",")],
+        broker=brokers(settings),
         store="rocksdb://",
         datadir=str(settings.state_dir),
         autodiscover=False,

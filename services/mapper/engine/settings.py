@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from syncline.contracts.topics import MESSAGE_BYTES
+from syncline.runtime.security import Address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
     """Times are in seconds, sizes in bytes."""
 
-    kafka: str
-    """Bootstrap servers, host:port separated by commas."""
+    kafka: Address
     app_id: str
     """The consumer group, and the start of the changelogs' names."""
     partitions: int
