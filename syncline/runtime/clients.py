@@ -11,12 +11,12 @@ idempotent producer's batches are recognised.
 from __future__ import annotations
 
 import ssl
+from datetime import UTC, datetime
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, conn
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
-from aiokafka.conn import collect_hosts, create_conn
 from aiokafka.errors import (
     IllegalSaslStateError,
     KafkaConnectionError,
@@ -24,6 +24,7 @@ from aiokafka.errors import (
     SaslAuthenticationFailed,
     UnsupportedSaslMechanismError,
 )
+from aiokafka.protocol.metadata import MetadataRequest
 
 from syncline.contracts.errors import Transient
 from syncline.runtime import tls
@@ -113,50 +114,74 @@ class _Renewing(AIOKafkaClient):  # type: ignore[misc]
             self._sasl_oauth_token_provider.refused()
 
 
+class _Authenticator(conn.OAuthAuthenticator):  # type: ignore[misc]
+    """aiokafka's own takes any reply for a yes. A broker says no by one that is not empty (RFC 7628, section 3.2.2),
+    and would then answer each request with an error of another form."""
+
+    async def step(self, payload: bytes | None) -> Any:
+        if payload:
+            raise SaslAuthenticationFailed("the token was refused")
+        return await super().step(payload)
+
+
+conn.OAuthAuthenticator = _Authenticator
+
+
 async def unreachable(address: Address, error: KafkaError) -> Transient:
     """What to raise for a client that did not start, by `error`. aiokafka tells its log alone why a broker could not be
     reached, so one more connection is made to hear it."""
     kafka = reach(address)
-    client = AIOKafkaClient(bootstrap_servers=kafka.servers, request_timeout_ms=int(ASKED * 1000))
-    secure(client, kafka)
-    for host, port, _ in collect_hosts(kafka.servers, randomize=False):
+    for host, port, _ in conn.collect_hosts(kafka.servers, randomize=False):
         try:
-            made = await create_conn(
-                host,
-                port,
-                request_timeout_ms=client._request_timeout_ms,
-                ssl_context=client._ssl_context,
-                security_protocol=client._security_protocol,
-                sasl_mechanism=client._sasl_mechanism,
-                sasl_plain_username=client._sasl_plain_username,
-                sasl_plain_password=client._sasl_plain_password,
-                sasl_oauth_token_provider=client._sasl_oauth_token_provider,
-            )
-        except (TimeoutError, OSError, KafkaError) as reason:
+            await _try(kafka, host, port)
+        except (OSError, KafkaError, TimeoutError) as reason:
             if said := _why(reason, kafka, host):
                 return Transient(f"Kafka at {host}:{port} cannot be reached: {said}")
-        else:
-            await made.close()
     return Transient(f"Kafka at {kafka} cannot be reached: {error}; check SYNCLINE_KAFKA, and whether the broker runs")
 
 
+async def _try(kafka: Kafka, host: str, port: int) -> None:
+    """Connect and ask something. Raises what aiokafka raises."""
+    client = AIOKafkaClient(bootstrap_servers=kafka.servers)
+    secure(client, kafka)
+    made = await conn.create_conn(
+        host,
+        port,
+        request_timeout_ms=int(ASKED * 1000),
+        ssl_context=client._ssl_context,
+        security_protocol=client._security_protocol,
+        sasl_mechanism=client._sasl_mechanism,
+        sasl_plain_username=client._sasl_plain_username,
+        sasl_plain_password=client._sasl_plain_password,
+        sasl_oauth_token_provider=client._sasl_oauth_token_provider,
+    )
+    try:
+        await made.send(MetadataRequest([]))
+    finally:
+        await made.close()
+
+
 def _why(error: BaseException, kafka: Kafka, host: str) -> str | None:
-    """None for an address where nobody listens, which `unreachable` speaks of itself."""
+    """None for an address where nobody answers, which `unreachable` speaks of itself."""
     login = kafka.login
     if kafka.tls and (said := tls.why(error, kafka.tls, host)):
         return said
+    if isinstance(error, ConnectionRefusedError | TimeoutError):
+        return None
     if isinstance(error, SaslAuthenticationFailed):
         if isinstance(login, Password):
-            who = login.username.get_secret_value()
-            return (
-                f"it refuses user {who} ({login.mechanism}): check SYNCLINE_KAFKA_USERNAME and SYNCLINE_KAFKA_PASSWORD"
-            )
-        return "it refuses the token: check its issuer, audience and scope against what the broker asks for"
+            who = f"user {login.username.get_secret_value()} ({login.mechanism})"
+            return f"it refuses {who}: check SYNCLINE_KAFKA_USERNAME and SYNCLINE_KAFKA_PASSWORD"
+        return "it refuses the token: check issuer, audience and scope against what the broker asks for"
     if isinstance(error, UnsupportedSaslMechanismError) and login:
         return f"it does not take {login.mechanism}: set SYNCLINE_KAFKA_SASL_MECHANISM to one that it offers"
     if isinstance(error, IllegalSaslStateError):
         return "it asks for no login on this port: check SYNCLINE_KAFKA and SYNCLINE_KAFKA_SECURITY_PROTOCOL"
-    if isinstance(error, KafkaConnectionError):
-        asked = f"is it a port for {kafka.protocol}?" if "closed" in str(error) else ""
-        return f"{error}; {asked or 'put that right, it is tried again'}"
-    return None
+    if isinstance(error, ConnectionError) or "closed" in str(error):
+        said = f"it closed the connection: check that this is a port for {kafka.protocol}"
+        if kafka.tls is None:
+            return said
+        own = "; ".join(tls.faults(kafka.tls, datetime.now(UTC)))
+        shown = kafka.tls.certificate or "none"
+        return own or f"{said}, and that the broker trusts the client certificate (it was shown: {shown})"
+    return str(error.args[0]) if error.args else str(error)

@@ -22,7 +22,7 @@ from syncline.runtime.security import TokenEndpoint, TokenFile
 TIMEOUT = aiohttp.ClientTimeout(total=10)
 EARLY = 60.0
 """Seconds before its end from which a token is not used any more; of one with a short life a fifth of that."""
-AGAIN = 5.0
+AGAIN = 2.0
 """A token that a broker did not take is asked for anew, but no sooner than so many seconds after the one before."""
 
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")

@@ -1,0 +1,218 @@
+"""A real broker with listeners for each way in, and a token endpoint as strict as those of the world outside."""
+
+from __future__ import annotations
+
+import base64
+import json
+import ssl
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote_plus
+
+import jwt
+from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from syncline.config.settings import Settings
+from syncline.local.kafka import Broker, java_command, kafka
+from syncline.local.machine import free_port
+from syncline.local.processes import run
+from syncline.runtime.security import Kafka
+from tests.certificates import Authority, Pair, put
+
+USER = "ada"
+MECHANISM = "SCRAM-SHA-512"
+HOST = "127.0.0.1"
+"""The only name in the broker's certificate."""
+SESSION = 1.0
+"""Seconds after which the broker closes a connection that has not logged in again."""
+LIFE = 2
+"""Seconds that a token is good."""
+AUDIENCE, SCOPE, CLIENT = "kafka", "syncline:all", "sync line"
+KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+@dataclass
+class TokenService:
+    """OAuth 2.0 client credentials over https, with the client's own secret by HTTP Basic; counts what it gave."""
+
+    url: str
+    secret: str = "s3cret +&"
+    audience: str = AUDIENCE
+    given: int = 0
+    refused: int = 0
+
+    async def answer(self, request: web.Request) -> web.Response:
+        kind, _, held = request.headers.get("Authorization", "").partition(" ")
+        client, _, secret = base64.b64decode(held).decode().partition(":")
+        if kind != "Basic" or (unquote_plus(client), unquote_plus(secret)) != (CLIENT, self.secret):
+            self.refused += 1
+            return web.json_response({"error": "invalid_client", "error_description": "hush"}, status=401)
+        if request.content_type != "application/x-www-form-urlencoded":
+            return web.json_response({"error": "invalid_request"}, status=400)
+        form = await request.post()
+        if form.get("grant_type") != "client_credentials":
+            return web.json_response({"error": "unsupported_grant_type"}, status=400)
+        if form.get("scope") != SCOPE:
+            return web.json_response({"error": "invalid_scope"}, status=400)
+        self.given += 1
+        now = int(time.time())
+        claims = {"iss": "https://login.example", "aud": self.audience, "sub": USER, "iat": now, "exp": now + LIFE}
+        token = jwt.encode({**claims, "scope": SCOPE}, KEY, algorithm="RS256", headers={"kid": "1"})
+        return web.json_response({"access_token": token, "token_type": "Bearer", "expires_in": LIFE})
+
+
+@dataclass
+class Estate:
+    """The broker, and the files of one client, replaced by `rotate`. ports: listener to its port."""
+
+    folder: Path
+    broker: Broker
+    ports: Mapping[str, int]
+    tokens: TokenService
+    authority: Authority
+    password: str = field(repr=False)
+
+    def environ(self, way: str, **changed: str) -> dict[str, str]:
+        """How a process is told of a listener; `changed`: variables without SYNCLINE_KAFKA_, "" leaves one out."""
+        sasl = {"security_protocol": "SASL_SSL"}
+        own: dict[str, dict[str, str]] = {
+            "tls": {
+                "security_protocol": "SSL",
+                "certificate_file": str(self.folder / "user.crt"),
+                "key_file": str(self.folder / "user.key"),
+            },
+            "scram": {
+                **sasl,
+                "sasl_mechanism": MECHANISM,
+                "username": USER,
+                "password_file": str(self.folder / "password"),
+            },
+            "oauth": {
+                **sasl,
+                "sasl_mechanism": "OAUTHBEARER",
+                "oauth_token_url": self.tokens.url,
+                "oauth_client_id": CLIENT,
+                "oauth_client_secret_file": str(self.folder / "client-secret"),
+                "oauth_scope": SCOPE,
+                "oauth_ca_file": str(self.folder / "login-ca.crt"),
+            },
+        }
+        own["expired"] = own["tls"]
+        given = {"ca_file": str(self.folder / "ca.crt"), **own[way], **changed}
+        named = {f"SYNCLINE_KAFKA_{name.upper()}": value for name, value in given.items() if value}
+        return {"SYNCLINE_KAFKA": f"{HOST}:{self.ports[way]}", **named}
+
+    def kafka(self, way: str, **changed: str) -> Kafka:
+        return Settings.read(self.environ(way, **changed)).kafka
+
+    def issue(self, authority: Authority) -> None:
+        """The broker's certificate and the client's, by this authority, whom both trust alone."""
+        self.authority = authority
+        write(self.folder, authority)
+
+    async def set_password(self, password: str) -> None:
+        """At the broker alone."""
+        change = f"{MECHANISM}=[iterations=4096,password={password}]"
+        where = ["--bootstrap-server", self.broker.address, "--entity-type", "users", "--entity-name", USER]
+        command = [*await java_command(), "kafka.admin.ConfigCommand", "--alter", "--add-config", change, *where]
+        await run("kafka-configs", command, log_dir=self.folder)
+        self.password = password
+
+
+def write(folder: Path, authority: Authority) -> None:
+    """The broker reads server.pem and ca.crt at its start, clients all but server.pem at each connection."""
+    put(folder / "server.pem", _both(authority.issue("broker", HOST)))
+    put(folder / "expired.pem", _both(authority.issue("broker", HOST, until=timedelta(hours=-1))))
+    put(folder / "ca.crt", authority.pem)
+    pair = authority.issue(USER)
+    put(folder / "user.crt", pair.certificate)
+    put(folder / "user.key", pair.key)
+
+
+@asynccontextmanager
+async def estate(folder: Path) -> AsyncIterator[Estate]:
+    ours, theirs = Authority("ours"), Authority("login")
+    write(folder, ours)
+    put(folder / "keys.json", json.dumps({"keys": [_public()]}))
+    put(folder / "password", "first")
+    ports = {name: free_port() for name in PROTOCOLS}
+    login = theirs.issue("login", HOST)
+    put(folder / "login.pem", _both(login))
+    put(folder / "login-ca.crt", theirs.pem)
+    async with AsyncExitStack() as running:
+        tokens = await running.enter_async_context(token_service(folder / "login.pem"))
+        put(folder / "client-secret", tokens.secret)
+        keys = f"file://{folder / 'keys.json'}"
+        broker = await running.enter_async_context(
+            kafka(
+                folder / "kafka",
+                heap_mb=256,
+                also=properties(folder, ports, keys),
+                options=[f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={keys}"],
+            )
+        )
+        made = Estate(folder, broker, ports, tokens, ours, "")
+        await made.set_password("first")
+        yield made
+
+
+PROTOCOLS = {"tls": "SSL", "scram": "SASL_SSL", "oauth": "SASL_SSL", "expired": "SSL"}
+
+
+def properties(folder: Path, ports: Mapping[str, int], keys: str) -> dict[str, str]:
+    listeners = ",".join(f"{name.upper()}://{HOST}:{port}" for name, port in ports.items())
+    security = "org.apache.kafka.common.security"
+    scram, oauth = f"listener.name.scram.{MECHANISM.lower()}", "listener.name.oauth.oauthbearer"
+    return {
+        "listeners": listeners,
+        "advertised.listeners": listeners,
+        "listener.security.protocol.map": ",".join(f"{name.upper()}:{each}" for name, each in PROTOCOLS.items()),
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.location": str(folder / "server.pem"),
+        "ssl.truststore.type": "PEM",
+        "ssl.truststore.location": str(folder / "ca.crt"),
+        "listener.name.tls.ssl.client.auth": "required",
+        "listener.name.expired.ssl.keystore.type": "PEM",
+        "listener.name.expired.ssl.keystore.location": str(folder / "expired.pem"),
+        "listener.name.scram.sasl.enabled.mechanisms": MECHANISM,
+        f"{scram}.sasl.jaas.config": f"{security}.scram.ScramLoginModule required;",
+        f"{scram}.connections.max.reauth.ms": str(int(SESSION * 1000)),
+        "listener.name.oauth.sasl.enabled.mechanisms": "OAUTHBEARER",
+        f"{oauth}.sasl.jaas.config": f"{security}.oauthbearer.OAuthBearerLoginModule required;",
+        f"{oauth}.sasl.server.callback.handler.class": f"{security}.oauthbearer.OAuthBearerValidatorCallbackHandler",
+        f"{oauth}.sasl.oauthbearer.jwks.endpoint.url": keys,
+        f"{oauth}.sasl.oauthbearer.expected.audience": AUDIENCE,
+        f"{oauth}.connections.max.reauth.ms": str(int(SESSION * 1000)),
+    }
+
+
+@asynccontextmanager
+async def token_service(pem: Path) -> AsyncIterator[TokenService]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    port = free_port()
+    service = TokenService(f"https://{HOST}:{port}/token")
+    app = web.Application()
+    app.add_routes([web.post("/token", service.answer)])
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, HOST, port, ssl_context=context).start()
+    try:
+        yield service
+    finally:
+        await runner.cleanup()
+
+
+def _both(pair: Pair) -> bytes:
+    return pair.key + pair.certificate
+
+
+def _public() -> dict[str, Any]:
+    held: dict[str, Any] = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(KEY.public_key()))
+    return {**held, "kid": "1", "use": "sig", "alg": "RS256"}
