@@ -1,16 +1,7 @@
-"""The one place where Kafka clients are made, for aiokafka 0.14: whatever they need to be let in is read anew for each
-connection.
-
-aiokafka takes the password and the TLS context when a client is made, and hands them from the client's attributes to
-every connection that it opens. Here these attributes are properties: a connection that is lost, or closed by a broker
-that wants a fresh login (`connections.max.reauth.ms`; aiokafka cannot log in again on an open connection), comes back
-with what the files hold by then. Nothing that the client is doing is lost by that: it repeats its requests, and an
-idempotent producer's batches are recognised.
-"""
+"""The one place where Kafka clients are made, and where it is told why one cannot connect."""
 
 from __future__ import annotations
 
-import ssl
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,7 +10,6 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import (
     IllegalSaslStateError,
-    KafkaConnectionError,
     KafkaError,
     SaslAuthenticationFailed,
     UnsupportedSaslMechanismError,
@@ -29,6 +19,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 from syncline.contracts.errors import Transient
 from syncline.runtime import tls
 from syncline.runtime.oauth import tokens
+from syncline.runtime.renewing import RenewingClient
 from syncline.runtime.security import Address, Kafka, Password, reach
 
 ASKED = 5.0
@@ -67,64 +58,7 @@ def secure(client: AIOKafkaClient, address: Address) -> None:
     if kafka.login and not isinstance(kafka.login, Password):
         client._sasl_oauth_token_provider = tokens(kafka.login)
     client.kafka = kafka
-    client.__class__ = _Renewing
-
-
-class _Renewing(AIOKafkaClient):  # type: ignore[misc]
-    """The properties raise only what aiokafka takes for a connection that failed: OSError and KafkaError."""
-
-    kafka: Kafka
-
-    @property
-    def _ssl_context(self) -> ssl.SSLContext | None:
-        return tls.context(self.kafka.tls) if self.kafka.tls else None
-
-    @property
-    def _sasl_plain_username(self) -> str | None:
-        return self._password("username")
-
-    @property
-    def _sasl_plain_password(self) -> str | None:
-        return self._password("password")
-
-    def _password(self, part: str) -> str | None:
-        if not isinstance(self.kafka.login, Password):
-            return None
-        try:
-            found: str = getattr(self.kafka.login, part).get_secret_value()
-        except Transient as error:
-            raise KafkaConnectionError(str(error)) from None
-        return found
-
-    async def bootstrap(self) -> None:
-        try:
-            await super().bootstrap()
-        except KafkaError:
-            self._failed()
-            raise
-
-    async def _get_conn(self, *args: Any, **options: Any) -> Any:
-        made = await super()._get_conn(*args, **options)
-        if made is None:
-            self._failed()
-        return made
-
-    def _failed(self) -> None:
-        if self._sasl_oauth_token_provider:
-            self._sasl_oauth_token_provider.refused()
-
-
-class _Authenticator(conn.OAuthAuthenticator):  # type: ignore[misc]
-    """aiokafka's own takes any reply for a yes. A broker says no by one that is not empty (RFC 7628, section 3.2.2),
-    and would then answer each request with an error of another form."""
-
-    async def step(self, payload: bytes | None) -> Any:
-        if payload:
-            raise SaslAuthenticationFailed("the token was refused")
-        return await super().step(payload)
-
-
-conn.OAuthAuthenticator = _Authenticator
+    client.__class__ = RenewingClient
 
 
 async def unreachable(address: Address, error: KafkaError) -> Transient:

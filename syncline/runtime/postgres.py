@@ -95,11 +95,13 @@ class _Connecting:
             raise kind(f"{where} refused the connection: {error}; {SETTING}") from None
         except asyncpg.PostgresError as error:
             kind = Transient if str(error.sqlstate)[:2] in PASSES else Fatal
-            raise kind(f"{where} refused the connection: {error.sqlstate}: {error}") from None
+            shown = f"; it was shown the certificate {target.tls.certificate}" if target.tls.certificate else ""
+            said = "; ".join(_faults(target)) or f"{error.sqlstate}: {error}{shown}"
+            raise kind(f"{where} refused the connection: {said}") from None
         except (OSError, TimeoutError) as error:
-            said = tls.why(error, target.tls, urlsplit(target.url).hostname or "")
-            said = said or "; ".join(_faults(target)) or f"{type(error).__name__}: {error}"
-            raise Transient(f"{where} cannot be reached: {said}") from None
+            why = tls.why(error, target.tls, urlsplit(target.url).hostname or "")
+            why = why or "; ".join(_faults(target)) or f"{type(error).__name__}: {error}"
+            raise Transient(f"{where} cannot be reached: {why}") from None
         except ValueError:
             raise Fatal(MALFORMED) from None
         self._let_in = True

@@ -116,7 +116,7 @@ async def test_every_kind_of_client_is_let_in(secured: Estate, way: str, topic_p
 async def test_a_broker_that_asks_for_a_new_login_loses_nothing(
     secured: Estate, topic_prefix: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """aiokafka does not log in again on an open connection, so the broker closes it, again and again."""
+    """Each connection is followed by another before the broker would close it."""
     caplog.set_level(logging.INFO, "aiokafka.conn")
     given = secured.tokens.given
 
@@ -129,10 +129,12 @@ async def test_a_broker_that_asks_for_a_new_login_loses_nothing(
     ):
         await until(lambda: scram.seen.total() > 0 and oauth.seen.total() > 0)
         first = {how: logins(how) for how in ("SCRAM", "OAUTH")}
-        # The producer, the consumer and its coordinator have a connection each, and each is closed three times.
-        await until(lambda: all(logins(how) >= before + 9 for how, before in first.items()))
+        # The producer, the consumer and its coordinator have a connection each, and each is followed by two more.
+        await until(lambda: all(logins(how) >= before + 6 for how, before in first.items()))
     for load in (scram, oauth):
         assert load.seen == Counter(range(load.sent)), "none is lost, and none comes twice"
+    hung_up = sum("closed" in each.message for each in caplog.records)
+    assert hung_up * 4 < logins(""), "a broker hangs up on what comes too late alone, on a machine that is very busy"
     # Tokens are kept while they are good, and no longer.
     assert 2 <= secured.tokens.given - given < logins("OAUTH") / 2
 
@@ -244,9 +246,9 @@ async def test_all_that_lets_one_in_is_replaced_under_load(
         await until(lambda: all(each.seen.total() > 100 for each in loads))
         await worker.serving()
 
-        await secured.set_password("second")
+        await secured.set_password("hush-second")
         put(secured.folder / "password", secured.password)
-        secured.tokens.secret = "another"
+        secured.tokens.secret = "hush-another"
         put(secured.folder / "client-secret", secured.tokens.secret)
         secured.issue(Authority("theirs"))
         await run.publish(events[third : 2 * third])
