@@ -17,7 +17,9 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 import jwt
+import yaml
 from aiohttp import web
+from aiokafka.protocol.admin import CreateAclsRequest
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import (
     CompactArray,
@@ -47,6 +49,10 @@ SESSIONS = {"scram": 2.5, "oauth": 1.5}
 LIFE = 4
 """Seconds that a token is good."""
 AUDIENCE, SCOPE, CLIENT = "kafka", "syncline:all", "sync line"
+MANIFEST = Path(__file__).parents[1] / "deploy" / "k8s" / "components" / "strimzi" / "kafka.yaml"
+RESOURCES = {"topic": 2, "group": 3}
+OPERATIONS = {"Read": 3, "Write": 4, "Create": 5, "Describe": 8}
+"""Numbers of Kafka's ResourceType and AclOperation."""
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
@@ -192,6 +198,20 @@ class Estate:
         assert [code for _, code, *_ in reply.results] == [0], reply
         self.password = password
 
+    async def allow(self, start: str) -> None:
+        """What the manifest's KafkaUser may do, on topics and groups that begin with `start`."""
+        users = [each for each in yaml.safe_load_all(MANIFEST.read_text()) if each["kind"] == "KafkaUser"]
+        prefixed, allowed = 4, 3
+        async with asking(self.broker.address) as admin:
+            for rule in users[0]["spec"]["authorization"]["acls"]:
+                assert (rule["resource"]["name"], rule["resource"]["patternType"]) == ("syncline", "prefix")
+                kind = RESOURCES[rule["resource"]["type"]]
+                for operation in rule["operations"]:
+                    does = OPERATIONS[operation]
+                    request = CreateAclsRequest(kind, start, prefixed, f"User:{USER}", "*", does, allowed)
+                    reply = await admin._send_to_controller(request)
+                    assert [code for code, _ in reply.creation_responses] == [0], reply
+
 
 def write(folder: Path, authority: Authority) -> None:
     """The broker reads server.pem and ca.crt at its start, clients all but server.pem at each connection."""
@@ -227,6 +247,7 @@ async def estate(folder: Path) -> AsyncIterator[Estate]:
         )
         made = Estate(folder, broker, ports, tokens, ours, "")
         await made.set_password("hush-first")
+        await made.allow("test")
         yield made
 
 
@@ -241,6 +262,9 @@ def properties(folder: Path, ports: Mapping[str, int], keys: str) -> dict[str, s
         "listeners": listeners,
         "advertised.listeners": listeners,
         "listener.security.protocol.map": ",".join(f"{name.upper()}:{each}" for name, each in PROTOCOLS.items()),
+        # Those who come by password or token may do what the manifest says, the others everything.
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": f"User:ANONYMOUS;User:CN={USER}",
         "ssl.keystore.type": "PEM",
         "ssl.keystore.location": str(folder / "server.pem"),
         "ssl.truststore.type": "PEM",
