@@ -118,4 +118,5 @@ def _why(error: BaseException, kafka: Kafka, host: str) -> str | None:
         own = "; ".join(tls.faults(kafka.tls, datetime.now(UTC)))
         shown = kafka.tls.certificate or "none"
         return own or f"{said}, and that the broker trusts the client certificate (it was shown: {shown})"
-    return str(error.args[0]) if error.args else str(error)
+    # A KafkaError's text begins with its class.
+    return str(error.args[0]) if isinstance(error, KafkaError) and error.args else str(error)

@@ -89,7 +89,10 @@ async def loaded(kafka: Kafka, topic: str) -> AsyncIterator[Load]:
     finally:
         sending.set()
         reading.set()
-        await asyncio.gather(*tasks)
+        _, hanging = await asyncio.wait(tasks, timeout=WITHIN)
+        for each in hanging:
+            each.cancel()
+        await asyncio.gather(*tasks, return_exceptions=bool(hanging))
 
 
 async def until(true: Callable[[], bool], tasks: Sequence[asyncio.Task[None]] = ()) -> None:
@@ -189,6 +192,10 @@ async def test_a_port_for_something_else_is_told(secured: Estate) -> None:
     assert "check that this is a port for PLAINTEXT" in await refusal(Kafka(servers=plain))
     assert "check that this is a port for SSL" in await refusal(replace(scram, login=None))
     assert "it asks for no login on this port" in await refusal(replace(tls, login=scram.login))
+
+
+async def test_a_name_that_nobody_has_is_told(secured: Estate) -> None:
+    assert "Name or service not known" in await refusal(replace(secured.kafka("tls"), servers="nowhere.invalid:9093"))
 
 
 async def test_tokens_that_cannot_be_had_or_are_refused_are_told(

@@ -240,7 +240,7 @@ def access(documents: Sequence[Document]) -> Faults:
         told = {
             variable: value
             for source in container.get("envFrom", [])
-            for variable, value in maps.get(source["configMapRef"]["name"], {}).items()
+            for variable, value in maps.get(source.get("configMapRef", {}).get("name"), {}).items()
             if variable.startswith("SYNCLINE_")
         }
         mounted = set(_mounted(spec, container))
@@ -252,7 +252,7 @@ def access(documents: Sequence[Document]) -> Faults:
     known = {key: value for each in maps.values() for key, value in each.items()}
     port = int(known["SYNCLINE_KAFKA"].rpartition(":")[2])
     [policy] = [each for each in documents if name(each) == "NetworkPolicy to-kafka"]
-    if port not in {each["port"] for rule in policy["spec"]["egress"] for each in rule["ports"]}:
+    if port not in {each["port"] for rule in policy["spec"]["egress"] for each in rule.get("ports", [])}:
         yield f"{name(policy)} does not open port {port} of SYNCLINE_KAFKA"
     for each in documents:
         for trigger in each["spec"]["triggers"] if each["kind"] == "ScaledObject" else ():

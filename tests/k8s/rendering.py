@@ -19,7 +19,7 @@ DEPLOY = ROOT / "deploy" / "k8s"
 OVERLAYS = sorted(path.parent.name for path in (DEPLOY / "overlays").glob("*/kustomization.yaml"))
 COMPONENTS = sorted(path.parent.name for path in (DEPLOY / "components").glob("*/kustomization.yaml"))
 
-KAFKA = ((), ("kafka-scram",), ("strimzi",))
+KAFKA = (("kafka-scram",), ("strimzi",))
 SCALING = ((), ("keda",), ("keda", "writer-to-zero"), ("hpa",))
 
 
@@ -30,7 +30,7 @@ def choices() -> Iterator[tuple[str, ...]]:
             *kafka,
             *(["cnpg"] if cnpg else []),
             *scaling,
-            *(["keda-scram"] if kafka and "keda" in scaling else []),
+            *(["keda-scram"] if "keda" in scaling else []),
             *(["prometheus"] if prometheus else []),
         )
 

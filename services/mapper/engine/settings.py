@@ -14,6 +14,7 @@ class EngineSettings:
     """Times are in seconds, sizes in bytes."""
 
     kafka: Address
+    """Where the brokers are, and how they let us in."""
     app_id: str
     """The consumer group, and the start of the changelogs' names."""
     partitions: int
