@@ -1,4 +1,4 @@
-"""`python -m benchmarks [poller|mapper|held|recovery|writer|replay] [--json] [--records N]`."""
+"""`python -m benchmarks [STAGE] [--json] [--records N] [--pipelines FILE]`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import click
@@ -24,7 +25,7 @@ from benchmarks.writer import writer
 from syncline.contracts.errors import SynclineError
 from syncline.local.machine import Say, run_dir
 from syncline.local.stack import stack
-from syncline.local.system import system
+from syncline.local.system import PIPELINES, system
 
 FEWEST = 50
 
@@ -38,11 +39,12 @@ class Found(Protocol):
 class Stage(NamedTuple):
     measure: Callable[[Bench, int, Say], Awaitable[Found]]
     records: int
+    pipelines: Path = PIPELINES
 
 
 STAGES = {
     "poller": Stage(poller, 20_000),
-    "mapper": Stage(mapper, 200_000),
+    "mapper": Stage(mapper, 200_000, Path(__file__).with_name("pipelines.yaml")),
     "held": Stage(held, 100_000),
     "recovery": Stage(recovery, 200_000),
     "writer": Stage(writer, 10_000),
@@ -50,7 +52,7 @@ STAGES = {
 }
 
 
-async def measure(stages: Sequence[str], records: int | None, say: Say) -> dict[str, Found]:
+async def measure(stages: Sequence[str], records: int | None, pipelines: Path | None, say: Say) -> dict[str, Found]:
     """One broker and one database server for all; topics, databases and a simulated org for each.
 
     Raises Fatal when something cannot start, or when a stage's output is not what it must be.
@@ -67,6 +69,7 @@ async def measure(stages: Sequence[str], records: int | None, say: Say) -> dict[
                         kafka_address=servers.kafka_address,
                         database_url=servers.database_url,
                         prefix=f"bench{secrets.token_hex(4)}",
+                        pipelines=pipelines or STAGES[name].pipelines,
                     ) as running,
                     opened(running) as bench,
                 ):
@@ -88,13 +91,14 @@ def shown(figures: Iterable[Found]) -> Table:
 @click.argument("stage", type=click.Choice(list(STAGES)), required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of the table.")
 @click.option("--records", type=click.IntRange(min=FEWEST), help="Of each stage, instead of its own default.")
-def main(stage: str | None, as_json: bool, records: int | None) -> None:
+@click.option("--pipelines", type=click.Path(path_type=Path, exists=True), help="Instead of the stage's own.")
+def main(stage: str | None, as_json: bool, records: int | None, pipelines: Path | None) -> None:
     """Measure the stages as they ship, on a real Kafka and PostgreSQL and a simulated org."""
     logging.basicConfig(level=logging.ERROR)  # aiokafka warns of every retry while a new topic's leader is chosen
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
     console = Console(stderr=True)
     try:
-        figures = asyncio.run(measure([stage] if stage else list(STAGES), records, console.print))
+        figures = asyncio.run(measure([stage] if stage else list(STAGES), records, pipelines, console.print))
     except SynclineError as error:
         raise click.ClickException(str(error)) from None
     if as_json:

@@ -48,7 +48,10 @@ class Hops:
                     self.tables[table].pop(key, None)
                 else:
                     self.tables[table][key] = value
-        return [Message(output.topic, output.key, output.value) for output in effects.outputs]
+        return [
+            Message(each.topic, each.key, each.value if isinstance(each.value, bytes) else each.value.encode())
+            for each in effects.outputs
+        ]
 
 
 class _Stored:

@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.hops import Hops
 from benchmarks.stage import Bench, logged, require
 from benchmarks.toolbox import java, quix_python
-from benchmarks.workload import ACCOUNT, CONTACT, changes, org, results
+from benchmarks.workload import ACCOUNT, CONTACT, NAME, changes, org, results
 from services.poller.events import messages
 from syncline.contracts.errors import Fatal
 from syncline.contracts.topics import Names, Topic, topics
@@ -93,7 +93,7 @@ def load(bench: Bench, records: int) -> tuple[list[Message], Counter[bytes]]:
     """
     config, names = bench.system.config, bench.system.names
     count, early = records // 10, records // 5
-    rows = org(count, records - count)
+    rows = org(count, records - count, name=NAME)
     random.Random(7).shuffle(rows["Contact"])
     synced = [
         Message(names.results, str(result.source).encode(), result.encode())

@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.hops import Hops
 from benchmarks.join import PEERS, Rates, compare
 from benchmarks.stage import Bench, Row, Wave, require
-from benchmarks.workload import ACCOUNT, CONTACT, changes, edited, org, results
+from benchmarks.workload import ACCOUNT, CONTACT, NAME, changes, edited, org, results
 from services.mapper.join import HELD
 from services.poller.events import messages
 from syncline.contracts.command import Command
@@ -72,7 +72,7 @@ async def whole(bench: Bench, records: int) -> tuple[Wave, ...]:
     of these, as the writer sends them; then a half other Contacts, and the first fifth once more, edited."""
     config, names = bench.system.config, bench.system.names
     count, early = records // 10, records // 5
-    rows = org(count, records - count - early)
+    rows = org(count, records - count - early, name=NAME)
     accounts, contacts = changes(config, ACCOUNT, rows["Account"]), changes(config, CONTACT, rows["Contact"])
     later = [*contacts[early:], *edited(contacts[:early])]
     hops, commands, held = Hops(config, names), names.commands("hub"), names.changelog(HELD)

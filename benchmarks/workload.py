@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID, uuid5
+
+from msgspec.structs import replace
 
 from services.poller.cursor import normal
 from syncline.config.model import Config
@@ -22,10 +23,18 @@ SPACE = UUID("6f1d3c52-7a0e-4c55-8f43-0d6b2f0c9a11")
 """Namespace from which the made-up companies' ids come."""
 
 
-def org(accounts: int, contacts: int) -> dict[str, list[Row]]:
-    """Rows by object, the same for the same sizes but for the day; every Contact has an Account."""
+NAME = "x" * 60
+
+
+def org(accounts: int, contacts: int, *, name: str | None = None) -> dict[str, list[Row]]:
+    """Rows by object, the same for the same sizes but for the day; every Contact has an Account. name: everybody's."""
     sizes = Sizes(accounts=accounts, contacts=contacts, orphans=0, companies=0, customers=0)
-    return dict(make(sizes, rng=random.Random(7), now=datetime.now(UTC)).org)
+    rows = dict(make(sizes, rng=random.Random(7), now=datetime.now(UTC)).org)
+    if name:
+        for field, kind in (("Name", ACCOUNT), ("LastName", CONTACT)):
+            for row in rows[kind.name]:
+                row[field] = name
+    return rows
 
 
 def changes(config: Config, kind: Object, rows: Iterable[Row]) -> list[Change]:
@@ -45,10 +54,10 @@ def changes(config: Config, kind: Object, rows: Iterable[Row]) -> list[Change]:
 
 
 def edited(contacts: Iterable[Change]) -> list[Change]:
-    """The same records later, each with another Title."""
+    """The same records later, each with another LastName."""
     now = normal(datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000+0000"))
     return [
-        replace(change, version=now, time=now, fields={**change.fields, "Title": f"Buyer {number}"})
+        replace(change, version=now, time=now, fields={**change.fields, "LastName": f"{number:>60}"})
         for number, change in enumerate(contacts)
     ]
 

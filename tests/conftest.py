@@ -22,6 +22,7 @@ from typing import Any
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
+from hypothesis import settings
 
 from syncline.local.kafka import KAFKA_VERSION, kafka
 from syncline.local.machine import run_dir
@@ -37,6 +38,9 @@ POSTGRES_IMAGE = f"postgres:{POSTGRES_VERSION}"
 
 RUN = f"test{uuid.uuid4().hex[:6]}"
 """Names of this run start with it: runs may share a broker or a server."""
+
+settings.register_profile("syncline", deadline=None)  # how busy the machine is says nothing of the code
+settings.load_profile("syncline")
 
 Prepare = Callable[[str], Awaitable[None]]
 """Fills an empty database, given its URL; must leave no connection open."""

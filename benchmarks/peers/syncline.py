@@ -23,8 +23,9 @@ async def main(stop: asyncio.Event, kafka: str, topic: str, output: str, state_d
 
     def named(record: Input) -> Input:
         """The hop tells results by their topic."""
-        given = {name: getattr(record, name) for name in Input._fields}
-        return Input(**{**given, "topic": names.results})
+        return Input(
+            names.results, record.partition, record.offset, record.key, record.value, record.timestamp, record.headers
+        )
 
     def both(batch: Sequence[Input], stored: Reader) -> Effects:
         return join.run([named(each) if (each.value or b"").startswith(RESULT) else each for each in batch], stored)

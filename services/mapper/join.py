@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from services.mapper.engine import Effects, Input, Output, Reader, View
-from services.mapper.mapped import Mapped, Wait
+from services.mapper.mapped import Head, Mapped, Wait
 from syncline.contracts.deadletter import DeadLetter
 from syncline.contracts.errors import RecordRejected
 from syncline.contracts.ref import Ref
@@ -60,12 +60,14 @@ class Step:
 
     def mapped(self, record: Input) -> None:
         """Raises Malformed."""
-        mapped = Mapped.decode(record.value)
-        if mapped.left:
-            self._drop(mapped)
-        elif not mapped.waits:
-            self._send(mapped, mapped.command, record)
-        elif (target := self.view.get(SYNCED_TABLE, mapped.waits[0].synced)) is not None:
+        value = record.value
+        mapped = value if type(value) is Mapped else Mapped.decode(value)
+        head = mapped.head
+        if head.left:
+            self._drop(head)
+        elif not head.waits:
+            self._send(head, mapped.command, record)
+        elif (target := self.view.get(SYNCED_TABLE, head.waits[0].synced)) is not None:
             self._go_on(mapped, target.decode(), record)
         else:
             self._hold(mapped, record)
@@ -93,42 +95,44 @@ class Step:
 
     def _go_on(self, mapped: Mapped, target: str, cause: Input) -> None:
         """One thing less to wait for: on to the next, which may be decided in another partition, or to the writer."""
-        command = mapped.filled(target)
-        if len(mapped.waits) == 1:
-            self._send(mapped, command, cause)
+        head = mapped.head
+        if len(head.waits) == 1:
+            self._send(head, mapped.filled(target), cause)
         else:
-            further = mapped._replace(waits=mapped.waits[1:], command=command)
-            self.outputs.append(Output(self._names.mapped, further.key, further.encode()))
+            further = mapped.further(target)
+            self.outputs.append(Output(self._names.mapped, further.head.key, further))
 
-    def _send(self, mapped: Mapped, command: bytes, cause: Input) -> None:
+    def _send(self, head: Head, command: bytes, cause: Input) -> None:
         """A key has the same partition number on every topic, so that of the cause needs no hash."""
         self._counts["commands"] += 1
-        topic = self._commands.get(mapped.system)
+        topic = self._commands.get(head.system)
         if topic is None:
-            topic = self._commands[mapped.system] = self._names.commands(mapped.system)
-        key = mapped.affinity.encode()
+            topic = self._commands[head.system] = self._names.commands(head.system)
+        key = head.affinity.encode()
         self.outputs.append(Output(topic, key, command, cause.partition if key == cause.key else None))
 
     def _hold(self, mapped: Mapped, record: Input) -> None:
         """The record's timestamp tells people how long it is held."""
-        view, slot, now = self.view, mapped.slot, record.timestamp
+        view, head, now = self.view, mapped.head, record.timestamp
+        slot = head.slot
         held = view.get(HELD, slot)
-        if held is not None and _head(held)["version"] > mapped.version:
+        if held is not None and _when(held)["version"] > head.version:
             return
         self._counts["held"] += held is None
-        head = orjson.dumps({"at": now, "version": mapped.version})
-        view.put(HELD, slot, b"%b\n%b" % (head, record.value or b""))
-        wait = mapped.waits[0]
+        when = orjson.dumps({"at": now, "version": head.version})
+        value = mapped.encode() if record.value is mapped else record.value
+        view.put(HELD, slot, b"%b\n%b" % (when, value))
+        wait = head.waits[0]
         if view.get(HELD, wait.held) is None and (on := Ref.parse(wait.on)).id != "-":
             view.put(HELD, wait.held, orjson.dumps({"asked": now}))
             if wait.field is not None:
-                request = Request(ref=on, reason=f"{mapped.source} waits for it")
+                request = Request(ref=on, reason=f"{head.source} waits for it")
                 self.outputs.append(Output(self._names.requests, wait.on.encode(), request.encode()))
 
-    def _drop(self, mapped: Mapped) -> None:
-        slot = mapped.slot
+    def _drop(self, head: Head) -> None:
+        slot = head.slot
         held = self.view.get(HELD, slot)
-        if held is not None and _head(held)["version"] <= mapped.version:
+        if held is not None and _when(held)["version"] <= head.version:
             self.view.delete(HELD, slot)
             self._counts["left"] += 1
 
@@ -143,7 +147,7 @@ class Step:
         for key, row in view.scan(HELD, first):
             view.delete(HELD, key)
             if key != first:
-                released.append((_head(row)["version"], row))
+                released.append((_when(row)["version"], row))
         self._counts["released"] += len(released)
         released.sort(key=lambda each: each[0])
         released.reverse()
@@ -152,6 +156,7 @@ class Step:
             self._go_on(Mapped.decode(row.partition(b"\n")[2]), target, cause)
 
 
-def _head(row: bytes) -> dict[str, Any]:
-    head: dict[str, Any] = orjson.loads(row.partition(b"\n")[0])
-    return head
+def _when(row: bytes) -> dict[str, Any]:
+    """The first line of a held row."""
+    when: dict[str, Any] = orjson.loads(row.partition(b"\n")[0])
+    return when

@@ -6,10 +6,10 @@ and is decided on by its first line alone, so the second hop never takes it apar
 
 from __future__ import annotations
 
-from operator import itemgetter
-from typing import NamedTuple
-
 import orjson
+from msgspec import MsgspecError, Struct
+from msgspec.json import Decoder, Encoder
+from msgspec.structs import replace
 
 from syncline.contracts.command import Command
 from syncline.contracts.errors import Malformed
@@ -18,10 +18,7 @@ END = b"}}"
 """How a command ends: `fields` are its last attribute."""
 
 
-_HEAD = itemgetter("source", "pipeline", "version", "system", "affinity", "waits", "left")
-
-
-class Wait(NamedTuple):
+class Wait(Struct, frozen=True, array_like=True):
     """The command goes on when the record `on` (system/object/id) is synced to one of the kind `target`
     (system/object); `field` then takes its id there. field None only waits (a deferred reference waits for its own
     record last)."""
@@ -41,11 +38,10 @@ class Wait(NamedTuple):
         return f"{self.on}>{self.target}\0".encode()
 
 
-class Mapped(NamedTuple):
+class Head(Struct, frozen=True):
     """source, pipeline, version: the command's. system: the one that it is for.
     affinity: the key of the command, by which a parent and its children meet in one partition of the writer.
     left: the record no longer waits for waits[0] (it moved); what is held for it up to this version is dropped.
-    command: encoded.
     """
 
     source: str
@@ -54,21 +50,7 @@ class Mapped(NamedTuple):
     system: str
     affinity: str
     waits: tuple[Wait, ...]
-    left: bool
-    command: bytes
-
-    @classmethod
-    def of(cls, command: Command, waits: tuple[Wait, ...], affinity: str, *, left: bool = False) -> Mapped:
-        return cls(
-            str(command.source),
-            command.pipeline,
-            command.version,
-            command.target.system,
-            affinity,
-            waits,
-            left,
-            command.encode(),
-        )
+    left: bool = False
 
     @property
     def key(self) -> bytes:
@@ -78,38 +60,49 @@ class Mapped(NamedTuple):
     @property
     def slot(self) -> bytes:
         """Key of the table `held`: one row for each child, pipeline and field that waits."""
-        on, target, field = self.waits[0]
-        return f"{on}>{target}\0{self.source}\0{self.pipeline}\0{field or ''}".encode()
+        wait = self.waits[0]
+        return f"{wait.on}>{wait.target}\0{self.source}\0{self.pipeline}\0{wait.field or ''}".encode()
+
+
+_head = Encoder().encode
+_read = Decoder(Head).decode
+
+
+class Mapped(Struct, frozen=True):
+    """command: encoded."""
+
+    head: Head
+    command: bytes
+
+    @classmethod
+    def of(cls, command: Command, waits: tuple[Wait, ...], affinity: str, *, left: bool = False) -> Mapped:
+        source, system = str(command.source), command.target.system
+        head = Head(source, command.pipeline, command.version, system, affinity, waits, left)
+        return cls(head, command.encode())
 
     def filled(self, target: str) -> bytes:
         """The command with the id of what was waited for first."""
-        field, command = self.waits[0].field, self.command
+        field, command = self.head.waits[0].field, self.command
         if field is None:
             return command
         comma = b"" if command.endswith(b"{}}") else b","
         return b"%b%b%b:%b}}" % (command[:-2], comma, orjson.dumps(field), orjson.dumps(target))
 
+    def further(self, target: str) -> Mapped:
+        """What is left to wait for once the first of it is synced."""
+        return Mapped(replace(self.head, waits=self.head.waits[1:]), self.filled(target))
+
     def encode(self) -> bytes:
-        head = {
-            "source": self.source,
-            "pipeline": self.pipeline,
-            "version": self.version,
-            "system": self.system,
-            "affinity": self.affinity,
-            "waits": [[*wait] for wait in self.waits],
-            "left": self.left,
-        }
-        return b"%b\n%b" % (orjson.dumps(head), self.command)
+        return b"%b\n%b" % (_head(self.head), self.command)
 
     @classmethod
     def decode(cls, raw: bytes | None) -> Mapped:
         """Raises Malformed. The command is checked by the writer."""
         first, _, command = (raw or b"").partition(b"\n")
         try:
-            source, pipeline, version, system, affinity, waits, left = _HEAD(orjson.loads(first))
-            made = cls(source, pipeline, version, system, affinity, tuple(map(Wait._make, waits)), left, command)
-        except (ValueError, KeyError, TypeError) as error:
-            raise Malformed(f"the first line is not what the first hop writes: {error!r}") from error
+            head = _read(first)
+        except (MsgspecError, ValueError) as error:
+            raise Malformed(f"the first line is not what the first hop writes: {error}") from error
         if not command.endswith(END):
             raise Malformed("the second line is no command that ends with its fields")
-        return made
+        return cls(head, command)

@@ -12,20 +12,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
+from msgspec import Struct
+from msgspec.structs import replace
 
 from services.mapper.engine import Effects, Input, Output, Reader, View
-from services.mapper.mapped import Mapped, Wait
+from services.mapper.mapped import Head, Mapped, Wait
 from syncline.config.model import Config, Deactivate, Pipeline
 from syncline.contracts.change import Change
 from syncline.contracts.command import Command, OnDelete, command_id
 from syncline.contracts.deadletter import DeadLetter
 from syncline.contracts.errors import Malformed, RecordRejected
-from syncline.contracts.ref import Fields, Object, Ref
+from syncline.contracts.ref import Fields, Object, Ref, Value
 from syncline.contracts.replay import Replay
 from syncline.contracts.request import Request
 from syncline.contracts.result import Outcome, Result
@@ -51,9 +53,14 @@ class Link:
     def of(cls, source: str, field: str, on: Object, target: Object) -> Link:
         return cls(source, field, f"{on}/", str(target))
 
-    def wait(self, record: Fields) -> Wait | None:
+    def named(self, record: Fields) -> str | None:
+        """The record that it names, as text."""
         value = record.get(self.source)
-        return Wait(f"{self.on}{value}", self.target, self.field) if value else None
+        return f"{self.on}{value}" if value else None
+
+    def wait(self, record: Fields) -> Wait | None:
+        named = self.named(record)
+        return Wait(named, self.target, self.field) if named else None
 
 
 class Route:
@@ -82,6 +89,7 @@ class Route:
         for field, reference in pipeline.references.items():
             of = config.pipelines[reference.pipeline] if reference.pipeline else pipeline
             self.references.append(Link.of(reference.from_, field, _source_of(of, pipeline), of.to))
+        self._links = [link.source for link in (self.parent, *self.references) if link]
         self._form = Form(self)
 
     def parent_of(self, record: Fields) -> Wait | None:
@@ -107,6 +115,10 @@ class Route:
         """The records that it refers to."""
         return [(reference, wait) for reference in self.references if (wait := reference.wait(record))]
 
+    def named(self, record: Fields) -> list[Value]:
+        """What waiting depends on."""
+        return [record.get(each) for each in self._links]
+
     def waits(self, record: Fields) -> list[Wait]:
         """Everything that the record waits for somewhere."""
         parent = self.parent_of(record)
@@ -114,16 +126,9 @@ class Route:
 
     def whole(self, source: str, change: Change, record: Fields, parent: Wait | None, affinity: str) -> Mapped:
         """What the target is to hold, but for what is waited for."""
-        return Mapped(
-            source,
-            self.name,
-            change.version,
-            self.pipeline.to.system,
-            affinity,
-            (parent,) if parent else (),
-            False,
-            self._form.filled(source, change, record, parent),
-        )
+        waits = (parent,) if parent else ()
+        head = Head(source, self.name, change.version, self.pipeline.to.system, affinity, waits)
+        return Mapped(head, self._form.filled(source, change, record, parent))
 
     def command(self, change: Change, record: Fields, **more: Any) -> Command:
         """A command of this pipeline; `more` are its other attributes."""
@@ -192,11 +197,13 @@ class Form:
 
     def filled(self, source: str, change: Change, record: Fields, parent: Wait | None) -> bytes:
         route, transformer = self._route, self._route.transformer
-        fields, seen = transformer.apply(record)
+        made = transformer.apply(record)
+        fields, seen = made.fields, made.seen
         if route.parent and route.parent.source in record:
             seen[route.parent.source] = record[route.parent.source]
+        encoded = orjson.dumps(fields)
         own = {
-            "id": command_id(route.name, change.ref, change.version, "upsert", True, fields),
+            "id": command_id(route.name, source, change.version, "upsert", True, encoded),
             "source": source,
             "version": change.version,
             "time": change.time,
@@ -204,7 +211,7 @@ class Form:
             "match": transformer.match(fields),
             "seen": seen,
             "inputs": self._inputs(tuple(fields), parent is not None),
-            "fields": fields,
+            "fields": orjson.Fragment(encoded),
         }
         return self._start + orjson.dumps(own)[1:]
 
@@ -231,7 +238,7 @@ def _change(record: Input) -> Change:
     return Change.decode(record.value)
 
 
-class Subject(NamedTuple):
+class Subject(Struct, frozen=True):
     """A record that is driven through. source: its ref as text; former: its fields before the change."""
 
     source: str
@@ -333,17 +340,17 @@ class Records:
     def _affinity(self, routes: list[Route], source: str, record: Fields) -> str:
         """Decided once: were it to follow a record that moves, two writers could have the record in hand at a time."""
         for route in routes:
-            if route.parent and (parent := route.parent.wait(record)):
-                return parent.on
+            if route.parent and (parent := route.parent.named(record)):
+                return parent
         return source
 
     def _route(self, route: Route, change: Change, subject: Subject, outputs: list[Output]) -> None:
         """Raises RecordRejected."""
-        source, record, former, affinity = subject
+        source, record, former, affinity = subject.source, subject.fields, subject.former, subject.affinity
         parent = route.parent_of(record)
         unwanted = route.unwanted(change, record, parent)
         references = [] if unwanted else route.referred(record)
-        if former:
+        if former and (unwanted or route.named(former) != route.named(record)):
             waits = {None if unwanted else parent, *(wait for _, wait in references)}
             outputs += [
                 self._mapped(Mapped.of(route.command(change, record), (wait,), affinity, left=True))
@@ -361,7 +368,7 @@ class Records:
                 outputs.append(self._mapped(Mapped.of(route.patch(change, record, reference), (wait, own), affinity)))
 
     def _mapped(self, mapped: Mapped) -> Output:
-        return Output(self._names.mapped, mapped.key, mapped.encode())
+        return Output(self._names.mapped, mapped.head.key, mapped)
 
     def _settled(self, pipeline: str, change: Change, outcome: Outcome, reason: str) -> Output:
         result = Result(

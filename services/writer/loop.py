@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import structlog
+from msgspec import structs
 
 from services.writer import plan
 from services.writer.existing import existing
@@ -151,7 +152,7 @@ class Writer:
             if (record_of := (command.pipeline, command.source)) in done:
                 continue
             try:
-                fresh.append(replace(command, fields=sink.canonical(name, command.fields)))
+                fresh.append(structs.replace(command, fields=sink.canonical(name, command.fields)))
                 passed.positions[record_of] = place_of(record)
             except RecordRejected as error:
                 passed.refuse(error, record)
@@ -194,7 +195,7 @@ class Writer:
             outcome = outcomes.get(id(step))
             if isinstance(outcome, DuplicateDetected) and len(outcome.matches) == 1 and not step.command.counterpart:
                 # The target's own proposal of a match: looked at like one that the source record names.
-                passed.again.append(replace(step.command, counterpart=outcome.matches[0]))
+                passed.again.append(structs.replace(step.command, counterpart=outcome.matches[0]))
             elif isinstance(outcome, RecordRejected) and step.deletes and outcome.code in REFERRED_TO:
                 passed.blocked.append(step.command)
                 why = "others still refer to it: tried again after the next deletion"

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
+from msgspec import structs
+
 from services.writer.merge import UNKNOWN, Clash, bears_mark, changed, merge, same
 from services.writer.sinks import Present, Saved, Write
 from syncline.contracts.command import Command
@@ -52,7 +54,7 @@ def _fold(group: Sequence[Command]) -> Command:
         if base is None:
             base = each
         elif base.op == "upsert":
-            base = replace(
+            base = structs.replace(
                 base,
                 version=max(base.version, each.version),
                 fields={**base.fields, **each.fields},

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from hashlib import blake2b
-from operator import itemgetter
 from typing import Any, Literal, get_args
 
 import orjson
+from msgspec import Struct
 
 from syncline.contracts import codec
+from syncline.contracts.codec import Scalar, Text, shaped
 from syncline.contracts.errors import Malformed
 from syncline.contracts.ref import Fields, Ref
 
@@ -19,8 +19,7 @@ OPS = frozenset(get_args(Op))
 TYPE = "syncline.change.v1"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Change:
+class Change(Struct, frozen=True, kw_only=True, dict=True):
     """`version` sorts as text: a later change of a record never sorts before an earlier one, equal versions are
     ordered by arrival. `fields`: absent is unknown or unchanged, None is empty. `complete`: `fields` is the whole
     record as mapped (a poll) and not a delta. `time` (RFC 3339) is when the source says that it changed."""
@@ -67,45 +66,41 @@ class Change:
     @classmethod
     def decode(cls, raw: bytes | None) -> Change:
         """Raises Malformed."""
-        document = codec.decode(raw)
-        if (plain := _plain(document)) is None:
-            return cls(**_checked(document))
-        made = object.__new__(cls)
-        # As __init__ would, which for a frozen class makes a call for each attribute; the mapper reads 30,000 a second.
-        made.__dict__.update(plain)
-        return made
+        event = _read(raw)
+        if event is None:
+            return cls(**_checked(codec.decode(raw)))
+        system, instance, name = _source(event.source)
+        data = event.data
+        return cls(
+            ref=Ref(system, name, event.subject),
+            instance=instance,
+            op=data.op,
+            version=data.version,
+            time=event.time,
+            fields=data.fields,
+            complete=data.complete,
+            origin=data.origin,
+        )
 
 
-_EVENT = itemgetter("specversion", "type", "source", "subject", "time", "data")
-_DATA = itemgetter("op", "version", "fields", "complete", "origin")
+class _Data(Struct):
+    op: Op
+    version: Text
+    fields: dict[str, Scalar]
+    complete: bool
+    origin: str | None
 
 
-def _plain(document: dict[str, Any]) -> dict[str, Any] | None:
-    """The attributes when all is as it nearly always is; None when somebody should have a closer look."""
-    try:
-        specversion, kind, source, subject, time, data = _EVENT(document)
-        op, version, fields, complete, origin = _DATA(data)
-        if not (specversion == "1.0" and kind == TYPE and op in OPS and subject and version and type(fields) is dict):
-            return None
-        if not (type(subject) is type(version) is type(time) is str and type(complete) is bool):
-            return None
-        if not (origin is None or type(origin) is str):
-            return None
-        system, instance, name = _source(source)
-    except (KeyError, TypeError, AttributeError):
-        return None
-    codec.check_fields(fields, "data.fields")
-    ref = Ref(system, name, subject)
-    return {
-        "ref": ref,
-        "instance": instance,
-        "op": op,
-        "version": version,
-        "time": time,
-        "fields": fields,
-        "complete": complete,
-        "origin": origin,
-    }
+class _Event(Struct):
+    specversion: Literal["1.0"]
+    type: Literal["syncline.change.v1"]
+    source: str
+    subject: Text
+    time: str
+    data: _Data
+
+
+_read = shaped(_Event)
 
 
 def _checked(document: dict[str, Any]) -> dict[str, Any]:

@@ -6,14 +6,14 @@ older or newer configuration is still safe.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from hashlib import blake2b
-from operator import itemgetter
 from typing import Any, Literal, get_args
 
 import orjson
+from msgspec import Struct
 
 from syncline.contracts import codec
+from syncline.contracts.codec import Scalar, shaped
 from syncline.contracts.errors import Malformed
 from syncline.contracts.ref import Fields, Object, Ref
 from syncline.contracts.transforms import Written, check_written
@@ -24,8 +24,7 @@ ON_DELETE = frozenset(get_args(OnDelete))
 COMMAND_OPS = frozenset(get_args(CommandOp))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Command:
+class Command(Struct, frozen=True, kw_only=True):
     """fields: what the target should hold; None clears on purpose, absent is left alone.
     seen: the source's own values of the fields that the pipeline reads.
     inputs: target field to the source fields that feed it.
@@ -50,16 +49,17 @@ class Command:
     inputs: dict[str, list[str]]
     key: str | None = None
     counterpart: str | None = None
-    match: list[Fields] = field(default_factory=list)
-    conflict: dict[str, str] = field(default_factory=dict)
+    match: list[Fields] = []
+    conflict: dict[str, str] = {}
     creates: bool = True
-    derived: dict[str, Written] = field(default_factory=dict)
+    derived: dict[str, Written] = {}
     on_delete: OnDelete = "unlink"
     delete_limit: int = 0
 
     @property
     def id(self) -> str:
-        return command_id(self.pipeline, self.source, self.version, self.op, self.creates, self.fields)
+        fields = orjson.dumps(self.fields)
+        return command_id(self.pipeline, str(self.source), self.version, self.op, self.creates, fields)
 
     def document(self) -> dict[str, Any]:
         return {
@@ -90,27 +90,38 @@ class Command:
     @classmethod
     def decode(cls, raw: bytes | None) -> Command:
         """Raises Malformed."""
-        document = codec.decode(raw)
-        if (plain := _plain(document)) is None:
-            return cls.read(document)
-        made = object.__new__(cls)
-        # As __init__ would, which for a frozen class makes a call for each attribute; see Change.decode.
-        made.__dict__.update(plain)
-        return made
+        shape = _read(raw)
+        if shape is None or shape.derived:
+            return cls.read(codec.decode(raw))
+        return cls(
+            pipeline=shape.pipeline,
+            op=shape.op,
+            source=Ref.parse(shape.source),
+            version=shape.version,
+            time=shape.time,
+            target=_target(shape.target),
+            fields=shape.fields,
+            seen=shape.seen,
+            inputs=shape.inputs,
+            key=shape.key,
+            counterpart=shape.counterpart,
+            match=shape.match,
+            conflict=shape.conflict,
+            creates=shape.creates,
+            on_delete=shape.on_delete,
+            delete_limit=shape.delete_limit,
+        )
 
     @classmethod
     def read(cls, document: dict[str, Any]) -> Command:
         """Raises Malformed."""
-        system, _, name = codec.take(document, "target", str).partition("/")
-        if not system or not name:
-            raise Malformed("target must be system/object", fields=("target",))
         return cls(
             pipeline=codec.take(document, "pipeline", str),
             op=codec.take_one_of(document, "op", COMMAND_OPS),
             source=Ref.parse(document.get("source")),
             version=codec.take(document, "version", str),
             time=codec.take(document, "time", str),
-            target=Object(system, name),
+            target=_target(codec.take(document, "target", str)),
             fields=codec.take_fields(document, "fields"),
             seen=codec.take_fields(document, "seen"),
             inputs=codec.take(document, "inputs", dict),
@@ -125,6 +136,13 @@ class Command:
         )
 
 
+def _target(text: str) -> Object:
+    system, _, name = text.partition("/")
+    if not system or not name:
+        raise Malformed("target must be system/object", fields=("target",))
+    return Object(system, name)
+
+
 def _derived(document: dict[str, Any]) -> dict[str, Written]:
     """Raises Malformed for steps that this version does not know."""
     derived = codec.take(document, "derived", dict)
@@ -136,44 +154,30 @@ def _derived(document: dict[str, Any]) -> dict[str, Written]:
     return derived
 
 
-_NAMES = (
-    *("pipeline", "version", "time", "op", "on_delete", "source", "target", "key", "counterpart"),
-    *("match", "inputs", "conflict", "derived", "creates", "delete_limit", "seen", "fields"),
-)
-_VALUES = itemgetter(*_NAMES)
-_TYPES = (str, str, str, str, str, str, str, str, str, list, dict, dict, dict, bool, int, dict, dict)
-_NULL = _NAMES.index("key")
-_SHAPES = frozenset(
-    (*_TYPES[:_NULL], key, counterpart, *_TYPES[_NULL + 2 :])
-    for key in (str, type(None))
-    for counterpart in (str, type(None))
-)
-"""What an itemgetter's values may be: `key` and `counterpart`, which follow each other, may be null."""
+class _Shape(Struct):
+    pipeline: str
+    op: CommandOp
+    source: str
+    version: str
+    time: str
+    target: str
+    key: str | None
+    counterpart: str | None
+    match: list[dict[str, Scalar]]
+    inputs: dict[str, list[str]]
+    conflict: dict[str, str]
+    creates: bool
+    derived: dict[str, Written]
+    on_delete: OnDelete
+    delete_limit: int
+    seen: dict[str, Scalar]
+    fields: dict[str, Scalar]
 
 
-def _plain(document: dict[str, Any]) -> dict[str, Any] | None:
-    """The attributes when all is as it nearly always is; None when somebody should have a closer look."""
-    try:
-        values = _VALUES(document)
-    except KeyError:
-        return None
-    if tuple(map(type, values)) not in _SHAPES:
-        return None
-    made: dict[str, Any] = dict(zip(_NAMES, values, strict=True))
-    if made["derived"]:
-        return None
-    source, target = made["source"].split("/", 2), made["target"].partition("/")
-    if len(source) != 3 or not all(source) or not all(target):
-        return None
-    if made["op"] not in COMMAND_OPS or made["on_delete"] not in ON_DELETE:
-        return None
-    codec.check_fields(made["fields"], "fields")
-    codec.check_fields(made["seen"], "seen")
-    made["source"], made["target"] = Ref(*source), Object(target[0], target[2])
-    return made
+_read = shaped(_Shape)
 
 
-def command_id(pipeline: str, source: Ref, version: str, op: CommandOp, creates: bool, fields: Fields) -> str:
-    """The same content gives the same id, so that a repeat is recognised."""
-    content = [pipeline, *source, version, op, creates, fields]
-    return blake2b(orjson.dumps(content, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()
+def command_id(pipeline: str, source: str, version: str, op: CommandOp, creates: bool, fields: bytes) -> str:
+    """The same content gives the same id, so that a repeat is recognised. fields: as JSON, in the mapping's order."""
+    content = b"%b\0%b" % (f"{pipeline}\0{source}\0{version}\0{op}\0{creates}".encode(), fields)
+    return blake2b(content, digest_size=16).hexdigest()

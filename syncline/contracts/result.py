@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from operator import itemgetter
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
+
+from msgspec import Struct
 
 from syncline.contracts import codec
+from syncline.contracts.codec import shaped
 from syncline.contracts.ref import Ref
 
 Outcome = Literal["written", "unchanged", "skipped", "conflict", "rejected"]
@@ -15,8 +16,7 @@ SYNCED = frozenset({"written", "unchanged", "conflict"})
 """Outcomes after which both records are known to exist and to be linked."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Result:
+class Result(Struct, frozen=True, kw_only=True):
     """Published under the source's key and, when there is a target, under the target's: a link makes both synced.
 
     version is the source's; reason says why for every outcome but `written`; written names the target's fields
@@ -53,11 +53,19 @@ class Result:
     @classmethod
     def decode(cls, raw: bytes | None) -> Result:
         """Raises Malformed."""
-        document: dict[str, Any] = codec.decode(raw)
-        if (plain := _plain(document)) is not None:
-            made = object.__new__(cls)
-            made.__dict__.update(plain)  # see Change.decode
-            return made
+        if (read := _read(raw)) is not None:
+            return cls(
+                pipeline=read.pipeline,
+                outcome=read.outcome,
+                source=Ref.parse(read.source),
+                target=None if read.target is None else Ref.parse(read.target),
+                version=read.version,
+                reason=read.reason,
+                written=read.written,
+                created=read.created,
+                ended=read.ended,
+            )
+        document = codec.decode(raw)
         target = document.get("target")
         return cls(
             pipeline=codec.take(document, "pipeline", str),
@@ -76,38 +84,16 @@ class Result:
         return [str(ref).encode() for ref in (self.source, self.target) if ref]
 
 
-_NAMES = ("pipeline", "outcome", "source", "target", "version", "reason", "written", "created", "ended")
-_VALUES = itemgetter(*_NAMES)
+class _Shape(Struct):
+    pipeline: str
+    outcome: Outcome
+    source: str
+    target: str | None
+    version: str
+    reason: str | None
+    written: tuple[str, ...]
+    created: bool
+    ended: bool
 
 
-def _plain(document: dict[str, Any]) -> dict[str, Any] | None:
-    """The attributes when all is as it nearly always is; None when somebody should have a closer look."""
-    try:
-        pipeline, outcome, source, target, version, reason, written, created, ended = _VALUES(document)
-        source, target = source.split("/", 2), target.split("/", 2)
-    except (KeyError, AttributeError, TypeError):
-        return None
-    right = (
-        type(outcome) is str
-        and outcome in OUTCOMES
-        and len(source) == len(target) == 3
-        and all(source)
-        and all(target)
-        and type(pipeline) is type(version) is str
-        and (reason is None or type(reason) is str)
-        and type(written) is list
-        and type(created) is type(ended) is bool
-    )
-    if not right:
-        return None
-    return {
-        "pipeline": pipeline,
-        "outcome": outcome,
-        "source": Ref(*source),
-        "target": Ref(*target),
-        "version": version,
-        "reason": reason,
-        "written": tuple(written),
-        "created": created,
-        "ended": ended,
-    }
+_read = shaped(_Shape)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
+from msgspec import Struct
+
 from syncline.config.fields import Mapping as FieldMapping
 from syncline.config.model import Config, Pipeline
 from syncline.contracts.errors import RecordRejected
@@ -18,7 +20,7 @@ Test = Callable[[Value], bool]
 Join = Callable[[list[Value]], Value]
 
 
-class Transformed(NamedTuple):
+class Transformed(Struct, frozen=True):
     """fields and seen of the command to be."""
 
     fields: Fields
@@ -57,10 +59,17 @@ class Computed(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What there is to do for a record of which certain fields are known; those of a poll are always the same."""
+    """What there is to do for a record of which certain fields are known; those of a poll are always the same.
 
-    mapped: list[Target]
+    targets and sources of the mapped fields, one beside the other; steps and clears name them by their place.
+    unread: what is known and no mapped field reads.
+    """
+
+    targets: list[str]
     sources: list[str]
+    unread: list[str]
+    steps: list[tuple[int, Text]]
+    clears: list[tuple[int, str]]
     computed: list[Computed]
 
 
@@ -98,15 +107,21 @@ class Transformer:
         source field that the record lacks is unknown, and a target field that it feeds is left out too. Raises
         RecordRejected when a value cannot be converted."""
         plan = self._plan(tuple(record))
-        fields, values = self._static.copy(), [record[source] for source in plan.sources]
-        for (target, _, step, clears), value in zip(plan.mapped, values, strict=True):
-            if step is not None and type(value) is str:
-                value = step(value)
-            if value is not None and value != "":
-                fields[target] = value
-            elif clears:
+        values = [record[source] for source in plan.sources]
+        seen = {**record}
+        for source in plan.unread:
+            del seen[source]
+        for place, step in plan.steps:
+            if type(value := values[place]) is str:
+                values[place] = step(value)
+        fields = self._static | {
+            target: value
+            for target, value in zip(plan.targets, values, strict=True)
+            if value is not None and value != ""
+        }
+        for place, target in plan.clears:
+            if (value := values[place]) is None or value == "":
                 fields[target] = None
-        seen = dict(zip(plan.sources, values, strict=True))
         if plan.computed:
             self._compute(plan.computed, record, fields, seen)
         return Transformed(fields, seen)
@@ -136,8 +151,15 @@ class Transformer:
 
     def _new_plan(self, known: tuple[str, ...]) -> Plan:
         mapped = [each for each in self._mapped if each.source in known]
-        computed = [each for each in self._computed if set(each.inputs) <= set(known)]
-        return Plan(mapped, [each.source for each in mapped], computed)
+        sources = [each.source for each in mapped]
+        return Plan(
+            [each.field for each in mapped],
+            sources,
+            [field for field in known if field not in sources],
+            [(place, each.step) for place, each in enumerate(mapped) if each.step],
+            [(place, each.field) for place, each in enumerate(mapped) if each.clears],
+            [each for each in self._computed if set(each.inputs) <= set(known)],
+        )
 
     def inputs(self, fields: Iterable[str]) -> dict[str, list[str]]:
         """The source fields that feed these target fields."""

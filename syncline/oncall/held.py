@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec import structs
 
 from syncline.config.model import Config
 from syncline.config.settings import Settings
@@ -68,7 +70,7 @@ def released(held: Held, config: Config) -> Command:
     only = set(command.inputs.get(parent.field, ())) - used
     fields = {field: value for field, value in command.fields.items() if field != slot.field}
     seen = {name: value for name, value in command.seen.items() if name not in only}
-    return replace(command, fields=fields, inputs=inputs, seen=seen)
+    return structs.replace(command, fields=fields, inputs=inputs, seen=seen)
 
 
 async def release(

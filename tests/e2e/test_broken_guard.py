@@ -22,11 +22,11 @@ from tests.e2e.people import small
 
 UNGUARDED = """
 import runpy
-from dataclasses import replace
+from msgspec import structs
 from services.writer import plan
 
 guarded = plan.settled_by_link
-plan.settled_by_link = lambda command, link: guarded(replace(command, version="~") if link else command, link)
+plan.settled_by_link = lambda command, link: guarded(structs.replace(command, version="~") if link else command, link)
 runpy.run_module("services.writer", run_name="__main__")
 """
 """The writer, to whose guard every command is the newest."""

@@ -68,8 +68,8 @@ class Told:
         producer = AIOKafkaProducer(bootstrap_servers=self.settings.kafka.servers)
         await producer.start()
         try:
-            row = (child.slot, value)
-            number = partition_of(child.key, PARTITIONS)
+            row = (child.head.slot, value)
+            number = partition_of(child.head.key, PARTITIONS)
             await asyncio.gather(*await send(producer, [row], self.settings.names.changelog("held"), number))
         finally:
             await producer.stop()
@@ -93,7 +93,7 @@ async def told(kafka_address: str, topic_prefix: str, fresh_database: FreshDatab
 
 def row(child: Mapped, *, seconds_ago: float = 0) -> bytes:
     at = datetime.now(UTC) - timedelta(seconds=seconds_ago)
-    head = json.dumps({"at": int(at.timestamp() * 1000), "version": child.version}).encode()
+    head = json.dumps({"at": int(at.timestamp() * 1000), "version": child.head.version}).encode()
     return head + b"\n" + child.encode()
 
 

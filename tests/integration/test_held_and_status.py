@@ -44,7 +44,7 @@ async def hold(call: OnCall, child: Mapped, *, gone: bool = False) -> None:
     """As the mapper does: in the partition of what is waited for."""
     row = held_row(child)
     assert row.value
-    number = partition_of(child.key, PARTITIONS)
+    number = partition_of(child.head.key, PARTITIONS)
     topic = call.settings.names.changelog("held")
     now = int(datetime.now(UTC).timestamp() * 1000) - 5000
     await call.put(topic, None if gone else row.value, key=row.key, partition=number, timestamp_ms=now)

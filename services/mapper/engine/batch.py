@@ -24,13 +24,15 @@ from services.mapper.engine.hop import Effects, Hop, Input, Reader
 from services.mapper.engine.progress import Progress
 from services.mapper.engine.view import Changes, View
 from syncline.contracts.errors import Fatal, Transient
-from syncline.runtime.kafka import partition_of, send
+from syncline.runtime.kafka import send
+from syncline.runtime.murmur2 import hashes
 
 log = structlog.get_logger()
 
 Target = tuple[str, int]
 """A topic and one of its partitions."""
-Pairs = list[tuple[bytes, bytes | None]]
+Pairs = list[tuple[bytes, Any]]
+"""Keys and values: bytes, None for a tombstone, or what is Said to a later hop."""
 Rows = dict[bytes, bytes | None]
 Delivery = tuple[Target, asyncio.Future[Any]]
 """Of one batch of records to one target; its result tells the offset of the first."""
@@ -110,8 +112,9 @@ class Processor:
         for hop in self._hops:
             for number, together in waiting.pop(hop.name).items():
                 effects, changes = self._run(together, number)
-                targets = await self._targets(together, effects)
+                targets = await self._targets(effects)
                 self._hand_over(targets, here, waiting)
+                self._encode(together, targets)
                 if not await owned():
                     # What is under way must not land behind what comes of the same records when they are read again.
                     await asyncio.gather(*(delivery for _, delivery in under_way), return_exceptions=True)
@@ -140,6 +143,15 @@ class Processor:
             if hop and hop.name in waiting and place in here:
                 inputs = [Input(topic, number, HANDED, key, value, now) for key, value in targets.pop(place)]
                 waiting[hop.name][number].append(Batch(hop, number, inputs))
+
+    def _encode(self, batches: Iterable[Batch], targets: dict[Target, Pairs]) -> None:
+        """What no later hop takes here goes over the broker. Raises Fatal for what no topic takes."""
+        for (topic, _), pairs in targets.items():
+            if topic in self._readers:
+                pairs[:] = [(key, value if type(value) is bytes else value.encode()) for key, value in pairs]
+            if (size := max(len(key) + len(value) for key, value in pairs)) > self._record_limit:
+                told = ", ".join(map(str, batches))
+                raise Fatal(f"{told}: {size} bytes for {topic}, where {self._record_limit} are the limit")
 
     async def _stored(self, changed: Mapping[tuple[str, int], Rows], owned: Owned) -> bool:
         """The changelogs, then the tables. False: they are no longer ours."""
@@ -174,16 +186,15 @@ class Processor:
             raise Fatal(f"{batch}: changed {', '.join(sorted(foreign))}, which the hop does not list among its tables")
         return effects
 
-    async def _targets(self, batches: Iterable[Batch], effects: Iterable[Effects]) -> dict[Target, Pairs]:
+    async def _targets(self, effects: Iterable[Effects]) -> dict[Target, Pairs]:
         targets: defaultdict[Target, Pairs] = defaultdict(list)
-        for batch, effect in zip(batches, effects, strict=True):
-            for topic, key, value, number in effect.outputs:
-                if len(key) + len(value) > self._record_limit:
-                    size, limit = len(key) + len(value), self._record_limit
-                    raise Fatal(f"{batch}: {size} bytes for {topic}, where {limit} are the limit")
+        for effect in effects:
+            hashed = iter(hashes([each.key for each in effect.outputs if each.partition is None]))
+            for each in effect.outputs:
+                topic, number = each.topic, each.partition
                 if number is None:
-                    number = partition_of(key, self._counts.get(topic) or await self._count(topic))
-                targets[topic, number].append((key, value))
+                    number = next(hashed) % (self._counts.get(topic) or await self._count(topic))
+                targets[topic, number].append((each.key, each.value))
         return targets
 
     async def _count(self, topic: str) -> int:

@@ -441,7 +441,12 @@ def new_app(
     for topic in topics:
         # What an agent would do; without one nothing consumes the topic behind our back.
         app.topics.add(app.topic(topic, key_type=bytes, value_type=bytes, partitions=settings.partitions))
-    options = {"block_cache_size": 16 << 20, "write_buffer_size": 8 << 20, "max_write_buffer_number": 2}
+    options = {
+        "block_cache_size": 16 << 20,
+        "write_buffer_size": 8 << 20,
+        "max_write_buffer_number": 2,
+        "bloom_filter_size": 10,
+    }
     for table in tables:
         app.Table(table, partitions=settings.partitions, key_type=bytes, value_type=bytes, options=dict(options))
     return app

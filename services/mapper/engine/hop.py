@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Any, Protocol
+
+from msgspec import Struct
 
 
 class Reader(Protocol):
@@ -20,24 +22,38 @@ class Reader(Protocol):
         ...
 
 
-class Input(NamedTuple):
-    """One record as it was fetched, or handed over. `timestamp` is in milliseconds since 1970, as Kafka has it."""
+class Said(Protocol):
+    """What one hop says to a later one."""
+
+    def encode(self) -> bytes:
+        """For the way over the broker; when both hops run here it is handed over as it is."""
+        ...
+
+
+class Input(Struct, frozen=True, gc=False):
+    """One record as it was fetched, or handed over. `timestamp` is in milliseconds since 1970, as Kafka has it.
+
+    `value`: bytes or None from a topic; of a private topic of the hop also what an earlier hop said, as it said it.
+    """
 
     topic: str
     partition: int
     offset: int
     key: bytes | None
-    value: bytes | None
+    value: Any
     timestamp: int
     headers: Sequence[tuple[str, bytes]] = ()
 
 
-class Output(NamedTuple):
-    """One record to send. `partition` None: murmur2 of the key, as every other producer of the system does."""
+class Output(Struct, frozen=True, gc=False):
+    """One record to send. `partition` None: murmur2 of the key, as every other producer of the system does.
+
+    `value`: bytes, or to a private topic of a later hop anything Said.
+    """
 
     topic: str
     key: bytes
-    value: bytes
+    value: Any
     partition: int | None = None
 
 

@@ -12,6 +12,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from services.mapper.engine import Effects, Input, Output
 from services.mapper.join import HELD, Join
@@ -106,8 +107,9 @@ class Mapper:
     def take(self, effects: Effects) -> None:
         self.tables.apply(effects.changes)
         for output in effects.outputs:
-            if output.topic == NAMES.mapped:
-                self.queue.append(output)
+            if output.topic == NAMES.mapped:  # half is handed over, half goes over the broker
+                over = len(self.queue) % 2 and isinstance(output.value, Mapped)
+                self.queue.append(structs.replace(output, value=output.value.encode()) if over else output)
             elif output.topic == NAMES.results:
                 self.results.append(Result.decode(output.value))
             elif output.topic == NAMES.requests:
@@ -303,10 +305,14 @@ def test_commands_made_from_a_form_are_what_the_contract_writes() -> None:
     mapper = Mapper(config())
     mapper.change(account("A", ParentId="B"), contact("c", "A"), contact("d", None))
     mapper._run(mapper.join, NAMES.mapped, [])
-    whole = [Mapped.decode(output.value).command for output in mapper.queue]
+    whole = [_mapped(output).command for output in mapper.queue]
     assert len(whole) == 3  # the Account, its reference, one Contact; the other one is skipped
     for command in whole:
         assert Command.decode(command).encode() == orjson.dumps(_in_contract_order(command))
+
+
+def _mapped(output: Output) -> Mapped:
+    return output.value if isinstance(output.value, Mapped) else Mapped.decode(output.value)
 
 
 def _in_contract_order(command: bytes) -> dict[str, Any]:
@@ -423,7 +429,7 @@ def test_an_older_reference_that_comes_late_does_not_push_out_a_newer_one() -> N
             creates=False,
         )
         late = Mapped.of(command, (Wait(str(A), str(HUB_A.kind), None),), str(A))
-        mapper.queue.append(Output(NAMES.mapped, late.key, late.encode()))
+        mapper.queue.append(Output(NAMES.mapped, late.head.key, late.encode()))
     mapper.drain(size=1)
     mapper.written(A, HUB_A)
     assert [c.fields for c in mapper.commands if not c.creates] == [{"parent_id": "hub-2"}]

@@ -336,6 +336,6 @@ def test_aiokafkas_records_are_inputs() -> None:
     from aiokafka import ConsumerRecord
 
     record: Any = ConsumerRecord("t", 1, 2, 3, 0, b"k", b"v", None, 1, 1, (("h", b"x"),))
-    assert Input(**{field: getattr(record, field) for field in Input._fields}) == Input(
+    assert Input(**{field: getattr(record, field) for field in Input.__struct_fields__}) == Input(
         "t", 1, 2, b"k", b"v", 3, (("h", b"x"),)
     )

@@ -64,7 +64,7 @@ def check(history: list[Any], conflict: str, on_delete: str, at_once: int = 2_00
 
 @pytest.mark.parametrize(("conflict", "on_delete"), [("sf", "ignore"), ("hub", "unlink"), ("latest", "delete")])
 def test_what_is_written_is_what_was_planned(conflict: str, on_delete: str) -> None:
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(steps, st.sampled_from([1, 3, 2_000]))
     def search(history: list[Any], at_once: int) -> None:
         # What a target does by itself no plan foresees: Salesforce deletes an Account's Contacts with it.

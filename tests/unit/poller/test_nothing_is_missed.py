@@ -96,7 +96,7 @@ async def play(script: list[tuple[str, Any, Any]]) -> Broker:
     return broker
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(steps, max_size=25))
 def test_after_the_last_poll_every_record_is_known_as_it_is(script: list[tuple[str, Any, Any]]) -> None:
     broker = asyncio.run(play(script))

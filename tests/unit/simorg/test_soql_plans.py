@@ -69,7 +69,7 @@ def scanned(condition: str, *, include_deleted: bool) -> list[str]:
     return [str(row["Id"]) for row in sorted(rows, key=lambda row: (str(row["SystemModstamp"]), str(row["Id"])))]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(conditions, st.booleans())
 def test_plan_finds_what_a_scan_finds(condition: str, include_deleted: bool) -> None:
     soql = f"SELECT Id FROM Contact WHERE {condition} ORDER BY SystemModstamp, Id"

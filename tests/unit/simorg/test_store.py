@@ -62,7 +62,7 @@ def indexed(table: Table) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(steps, st.booleans())
 def test_indexes_agree_with_a_scan_after_any_transactions(script: list[tuple[str, list[Record]]], early: bool) -> None:
     store = Store(SCHEMA)

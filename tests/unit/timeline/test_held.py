@@ -36,7 +36,7 @@ class Empty:
 
 
 def rows_of_the_mapper(child: Mapped) -> list[tuple[bytes, bytes | None]]:
-    record = Input(NAMES.mapped, 0, 0, child.key, child.encode(), START)
+    record = Input(NAMES.mapped, 0, 0, child.head.key, child.encode(), START)
     return list(Join(NAMES).run([record], Empty()).changes[HELD].items())
 
 

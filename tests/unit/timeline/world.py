@@ -91,12 +91,12 @@ def result(**given: Any) -> Result:
 
 def held_row(child: Mapped, *, at: int = 0, offset: int = 0) -> Message:
     """As services.mapper.join puts it; `at` in milliseconds since the start."""
-    head = orjson.dumps({"at": START + at, "version": child.version})
-    return message(NAMES.changelog("held"), child.slot, head + b"\n" + child.encode(), at=at + 5, offset=offset)
+    head = orjson.dumps({"at": START + at, "version": child.head.version})
+    return message(NAMES.changelog("held"), child.head.slot, head + b"\n" + child.encode(), at=at + 5, offset=offset)
 
 
 def tombstone(child: Mapped, *, at: int, offset: int = 0) -> Message:
-    return message(NAMES.changelog("held"), child.slot, None, at=at, offset=offset)
+    return message(NAMES.changelog("held"), child.head.slot, None, at=at, offset=offset)
 
 
 def config() -> Config:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import product
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from services.writer import merge as merging
 from services.writer.merge import SKEW, UNKNOWN, Clash, Decided, Merged, bears_mark, changed, same
@@ -188,7 +188,7 @@ def test_only_the_mark_of_this_source_record_counts() -> None:
     assert bears_mark(given_, present({"sf_id": "001"}))
     assert not bears_mark(given_, present({"sf_id": "002"}))
     assert not bears_mark(given_, present({"sf_id": None}))
-    assert not bears_mark(replace(given_, key=None), present({"sf_id": "001"}))
+    assert not bears_mark(structs.replace(given_, key=None), present({"sf_id": "001"}))
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_a_fields_own_policy_goes_before_that_of_the_others(conflict: dict[str, 
 
 def winner(ours: Object, at: str, theirs: Object, then: str) -> str:
     """The system that wins by `latest`, seen from a command of `ours`."""
-    given_ = replace(command({}, conflict="latest", time=at), source=Ref(*ours, "1"), target=theirs)
+    given_ = structs.replace(command({}, conflict="latest", time=at), source=Ref(*ours, "1"), target=theirs)
     return ours.system if decide(given_, "f", present({}, time=then)) == "incoming" else theirs.system
 
 
@@ -242,5 +242,5 @@ def test_a_clock_that_runs_ahead_does_not_win_for_ever() -> None:
 
 
 def test_a_destination_value_is_the_targets_own_through_the_transforms() -> None:
-    given_ = replace(command({}), derived={"f": ["upper"], "g": ["trim"]})
+    given_ = structs.replace(command({}), derived={"f": ["upper"], "g": ["trim"]})
     assert merge(given_, {}, {}, present({"f": "abc", "g": "clean"})) == Merged({"f": "ABC"}, {}, ())

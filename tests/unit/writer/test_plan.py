@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from services.writer import plan
 from services.writer.merge import Clash
@@ -90,7 +91,7 @@ def test_a_reference_that_is_no_older_joins_its_record(turned: bool) -> None:
     whole, same_version = command({"name": "a"}, version="2"), reference(version="2")
     batch = [same_version, whole] if turned else [whole, same_version]
     (folded,) = newest(batch)
-    assert folded == replace(
+    assert folded == structs.replace(
         whole,
         fields={"name": "a", "parent_id": "c9"},
         seen={"NAME": "a", "PARENT_ID": "c9"},

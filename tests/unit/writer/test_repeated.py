@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from services.writer import plan
 from services.writer.plan import Step
@@ -104,4 +104,4 @@ def test_what_was_applied_is_a_repeat_whatever_form_its_values_have() -> None:
     ],
 )
 def test_whatever_else_goes_the_whole_way(news: dict[str, object]) -> None:
-    assert not repeated(replace(KNOWN, **news), LINK)  # type: ignore[arg-type]
+    assert not repeated(replace(KNOWN, **news), LINK)

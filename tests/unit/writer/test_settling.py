@@ -73,7 +73,7 @@ STEPS += [{"phone": "DE"}, {"default": "x"}, {"lookup": {"values": {"x": "y", "y
 TRANSFORMS = st.lists(st.sampled_from(STEPS), max_size=3).map(lambda steps: [*steps, {"default": "none"}])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(TRANSFORMS, TRANSFORMS, st.sampled_from(["Ab  c d", "030 1234567", " 7 ", "x", "y"]))
 def test_whatever_transforms_two_pipelines_have_they_settle_or_the_pair_is_paused(
     there: list[Any], back: list[Any], value: str

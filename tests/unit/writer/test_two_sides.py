@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from services.writer import loop, plan
 from services.writer.merge import Merged, merge
@@ -242,7 +243,7 @@ def test_a_record_whose_new_parent_was_merged_away_is_left_to_a_person() -> None
 @pytest.mark.parametrize("on_delete", ["ignore", "unlink", "delete"])
 @pytest.mark.parametrize("conflict", ["sf", "hub", "latest"])
 def test_both_sides_end_up_equal(conflict: str, on_delete: str) -> None:
-    search = settings(max_examples=250, deadline=None)
+    search = settings(max_examples=250)
     search(given(steps)(lambda history: check(history, conflict, on_delete)))()
 
 
@@ -250,7 +251,7 @@ def _without_version_guard(monkeypatch: pytest.MonkeyPatch) -> None:
     guarded = plan.settled_by_link
 
     def unguarded(command: Command, link: Link | None) -> plan.Settled | None:
-        return guarded(replace(command, version="~") if link and not link.ended else command, link)
+        return guarded(structs.replace(command, version="~") if link and not link.ended else command, link)
 
     monkeypatch.setattr(plan, "settled_by_link", unguarded)
 
@@ -272,7 +273,7 @@ def _with_absent_as_null(monkeypatch: pytest.MonkeyPatch) -> None:
     def blanking(self: Transformer, record: Fields) -> Transformed:
         made = apply(self, record)
         sources = {target: source for target, source, *_ in self._mapped}
-        return made._replace(fields={**dict.fromkeys(sources), **made.fields})
+        return Transformed({**dict.fromkeys(sources), **made.fields}, made.seen)
 
     monkeypatch.setattr(Transformer, "apply", blanking)
 
