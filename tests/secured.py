@@ -44,7 +44,7 @@ USER = "ada"
 MECHANISM = "SCRAM-SHA-512"
 HOST = "127.0.0.1"
 """The only name in the broker's certificate."""
-SESSIONS = {"scram": 2.5, "oauth": 1.5}
+SESSIONS = {"scram": 2.0, "oauth": 1.5}
 """Seconds after which the broker closes a connection that has not logged in again."""
 LIFE = 4
 """Seconds that a token is good."""
@@ -265,6 +265,7 @@ def properties(folder: Path, ports: Mapping[str, int], keys: str) -> dict[str, s
         # Those who come by password or token may do what the manifest says, the others everything.
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         "super.users": f"User:ANONYMOUS;User:CN={USER}",
+        "connection.failed.authentication.delay.ms": "1",  # else each refusal takes its time
         "ssl.keystore.type": "PEM",
         "ssl.keystore.location": str(folder / "server.pem"),
         "ssl.truststore.type": "PEM",

@@ -26,12 +26,11 @@ from faust.tables import manager
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from services.mapper.engine.faust_access import Producer, brokers
+from services.mapper.engine.faust_access import Producer, SecureThread, brokers
 from services.mapper.engine.progress import Progress
 from services.mapper.engine.settings import EngineSettings
 from services.mapper.engine.store import PartitionStore, write
 from syncline.contracts.errors import Fatal, Transient
-from syncline.runtime.clients import secure
 
 log = structlog.get_logger()
 
@@ -56,7 +55,7 @@ class Handler(Protocol):
         ...
 
 
-class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+class ConsumerThread(SecureThread):
     """Where aiokafka's consumer lives: heartbeats go on while the main thread computes."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -65,7 +64,6 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     def _create_worker_consumer(self, transport: Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
-        secure(consumer._client, transport.settings.kafka)
         # Faust's 1.5 s is no setting of its. A fetch that waits for records holds back the fetch after a rewind.
         consumer._fetch_max_wait_ms = int(POLL * 1000)
         return consumer
