@@ -46,8 +46,6 @@ HOST = "127.0.0.1"
 """The only name in the broker's certificate."""
 SESSIONS = {"scram": 2.0, "oauth": 1.5}
 """Seconds after which the broker closes a connection that has not logged in again."""
-LIFE = 4
-"""Seconds that a token is good."""
 AUDIENCE, SCOPE, CLIENT = "kafka", "syncline:all", "sync line"
 MANIFEST = Path(__file__).parents[1] / "deploy" / "k8s" / "components" / "strimzi" / "kafka.yaml"
 RESOURCES = {"topic": 2, "group": 3}
@@ -117,6 +115,8 @@ class TokenService:
     url: str
     secret: str = "s3cret +&"
     audience: str = AUDIENCE
+    life: int = 4
+    """Seconds that a token is good."""
     given: int = 0
     refused: int = 0
 
@@ -135,9 +135,15 @@ class TokenService:
             return web.json_response({"error": "invalid_scope"}, status=400)
         self.given += 1
         now = int(time.time())
-        claims = {"iss": "https://login.example", "aud": self.audience, "sub": USER, "iat": now, "exp": now + LIFE + 1}
+        claims = {
+            "iss": "https://login.example",
+            "aud": self.audience,
+            "sub": USER,
+            "iat": now,
+            "exp": now + self.life + 1,
+        }
         token = jwt.encode({**claims, "scope": SCOPE}, KEY, algorithm="RS256", headers={"kid": "1"})
-        return web.json_response({"access_token": token, "token_type": "Bearer", "expires_in": LIFE})
+        return web.json_response({"access_token": token, "token_type": "Bearer", "expires_in": self.life})
 
 
 @dataclass

@@ -134,8 +134,9 @@ async def test_a_broker_that_asks_for_a_new_login_loses_nothing(
         first = {how: logins(how) for how in ("SCRAM", "OAUTH")}
         # The producer, the consumer and its coordinator have a connection each, and each is followed by two more.
         await until(lambda: all(logins(how) >= before + 6 for how, before in first.items()))
+        await until(lambda: secured.tokens.given >= given + 2)
     for load in (scram, oauth):
-        assert load.seen == Counter(range(load.sent)), "none is lost, and none comes twice"
+        assert load.whole
     hung_up = sum("closed" in each.message for each in caplog.records)
     assert hung_up * 4 < logins(""), "a broker hangs up on what comes too late alone, on a machine that is very busy"
     # Tokens are kept while they are good, and no longer.
@@ -195,7 +196,8 @@ async def test_a_port_for_something_else_is_told(secured: Estate) -> None:
 
 
 async def test_a_name_that_nobody_has_is_told(secured: Estate) -> None:
-    assert "Name or service not known" in await refusal(replace(secured.kafka("tls"), servers="nowhere.invalid:9093"))
+    told = await refusal(replace(secured.kafka("tls"), servers="nowhere.invalid:9093"))
+    assert "name" in told.lower(), "in the system's own words"
 
 
 async def test_tokens_that_cannot_be_had_or_are_refused_are_told(
@@ -206,12 +208,12 @@ async def test_tokens_that_cannot_be_had_or_are_refused_are_told(
     assert "answered 400 invalid_scope" in await refusal(secured.kafka("oauth", oauth_scope="everything"))
     told = await refusal(secured.kafka("oauth", oauth_ca_file=strange["ca_file"]))
     assert f"its certificate is signed by nobody in {strange['ca_file']}" in told
-    secured.tokens.audience = "somebody else"
+    secured.tokens.audience, secured.tokens.life = "somebody else", 300
     kafka = secured.kafka("oauth")
     try:
         assert "it refuses the token: check issuer, audience and scope" in await refusal(kafka)
     finally:
-        secured.tokens.audience = "kafka"
+        secured.tokens.audience, secured.tokens.life = "kafka", 4
     # What was refused is not kept until it ends.
     await patiently(lambda: in_and_out(kafka), "Kafka", stop=asyncio.Event(), rng=random.Random(1))
     without = dict.fromkeys(("oauth_token_url", "oauth_client_id", "oauth_client_secret_file", "oauth_scope"), "")
