@@ -65,11 +65,11 @@ def _outcome(result: Result) -> Outcome:
 
 
 def _expected(command: Command, *, new: bool) -> Outcome:
-    """A new record takes all that is not empty, an edit only the Title, a reference only itself."""
+    """A new record takes all that is not empty, an edit only the last name, a reference only itself."""
     if new:
         fields = {field for field, value in command.fields.items() if value is not None}
     else:
-        fields = {"title"} if command.creates else set(command.fields)
+        fields = {"last_name"} if command.creates else set(command.fields)
     return str(command.source), command.version, new, frozenset(fields)
 
 

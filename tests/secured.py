@@ -49,7 +49,7 @@ SESSIONS = {"scram": 2.0, "oauth": 1.5}
 AUDIENCE, SCOPE, CLIENT = "kafka", "syncline:all", "sync line"
 MANIFEST = Path(__file__).parents[1] / "deploy" / "k8s" / "components" / "strimzi" / "kafka.yaml"
 RESOURCES = {"topic": 2, "group": 3}
-OPERATIONS = {"Read": 3, "Write": 4, "Create": 5, "Describe": 8}
+OPERATIONS = {"Alter": 7, "Read": 3, "Write": 4, "Create": 5, "Describe": 8}
 """Numbers of Kafka's ResourceType and AclOperation."""
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 

@@ -19,6 +19,7 @@ from services.mapper.metrics import MapperMetrics
 from services.mapper.records import RECORDS, Records
 from syncline.config.model import Config
 from syncline.config.settings import Settings
+from syncline.contracts.tables import HOMES
 from syncline.contracts.topics import topics
 from syncline.runtime.admin import check_topics
 from syncline.runtime.health import Health, serve
@@ -46,8 +47,10 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
             app_id=names.mapper,
             partitions=settings.partitions,
             state_dir=settings.state_dir,
+            homes=HOMES,
             instance=settings.instance,
             session_timeout=settings.session_timeout,
+            standby_replicas=settings.standby_replicas,
         ),
         [
             Hop("records", changes, (RECORDS,), records.run),
@@ -75,10 +78,10 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
 
 
 async def watch(progress: Progress, health: Health, stop: asyncio.Event) -> None:
-    """Ready once the tables are whole. Alive while records are asked for and no partition with records stands still."""
+    """Ready once it serves, or could. Alive while records are asked for and no partition with records stands still."""
     looked: tuple[float, int] | None = None
     while not stop.is_set():
-        health.set_ready(bool(progress.assigned) and not progress.recovering)
+        health.set_ready(progress.ready)
         now = (progress.looked_at, progress.rebalances)
         stuck = progress.stuck(time.monotonic(), STUCK)
         if not stuck and now != looked:

@@ -70,7 +70,7 @@ async def serve_doors(doors: Doors, settings: Settings, stop: asyncio.Event, rng
         await patiently(lambda: check_present(settings.kafka, doors.topics), "other systems", stop=stop, rng=rng)
     except Transient:
         return  # told to stop while it waited
-    async with publisher(settings.kafka, f"{settings.instance}-doors") as publishing:
+    async with publisher(settings.kafka, f"{settings.instance}-doors", settings.partitions) as publishing:
         await consume(
             doors.topics,
             lambda records: publishing.publish(doors.messages(records)),

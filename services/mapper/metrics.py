@@ -40,6 +40,15 @@ class MapperMetrics(Collector):
         for (topic, partition), behind in progress.lag.items():
             lag.add_metric([topic, str(partition)], behind)
         yield lag
+        standby = GaugeMetricFamily(
+            "syncline_mapper_standby_lag", "Records that a followed changelog is behind", labels=["topic", "partition"]
+        )
+        for (topic, partition), count in progress.following.items():
+            standby.add_metric([topic, str(partition)], count)
+        yield standby
+        yield CounterMetricFamily(
+            "syncline_mapper_followed", "Changelog records written for others' partitions", value=progress.followed
+        )
         yield CounterMetricFamily("syncline_mapper_restored", "Changelog records read back", value=progress.restored)
         yield GaugeMetricFamily("syncline_mapper_missing", "Changelog records yet to be read", value=progress.missing)
         yield CounterMetricFamily("syncline_mapper_rebalances", "Assignments", value=progress.rebalances)

@@ -16,7 +16,9 @@ from syncline.contracts.change import Change
 from syncline.contracts.errors import Malformed
 from syncline.contracts.ref import Fields, Ref
 from syncline.contracts.replay import Replay
+from syncline.contracts.tables import HOMES
 from syncline.contracts.topics import MAPPER_TABLES, Names
+from syncline.runtime.placement import in_place
 from syncline.runtime.scan import Progress, stream
 from syncline.timeline.fetched import moment
 
@@ -27,9 +29,10 @@ PART = 1_000
 class Changelogs:
     """`consumer`: of `syncline.runtime.scan.reader`, for this alone."""
 
-    def __init__(self, consumer: Any, names: Names, stored: Stored, progress: Progress) -> None:
+    def __init__(self, consumer: Any, names: Names, partitions: int, stored: Stored, progress: Progress) -> None:
         self._consumer = consumer
         self._tables = {names.changelog(table): table for table in MAPPER_TABLES}
+        self._counts = {names.changelog(table): in_place(home, partitions) for table, home in HOMES.items()}
         self._stored = stored
         self._progress = progress
         self._loaded: set[int] = set()
@@ -42,7 +45,10 @@ class Changelogs:
         places = dict.fromkeys(self._tables, fresh)
         async for rows in stream(self._consumer, places, progress=self._progress):
             for table in {row.topic for row in rows}:
-                self._stored.add(self._tables[table], ((row.key, row.value, row.timestamp) for row in rows))
+                self._stored.add(
+                    self._tables[table],
+                    ((row.key, row.value, row.timestamp) for row in filter(self._counts[table], rows)),
+                )
         self._loaded.update(fresh)
 
 

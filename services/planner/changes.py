@@ -9,6 +9,7 @@ from services.mapper.engine import Input
 from syncline.config.settings import Settings
 from syncline.replay.read import selected_spans
 from syncline.replay.selection import Selection
+from syncline.runtime.kafka import partition_of
 from syncline.runtime.scan import Progress, Record, over
 
 PART = 5_000
@@ -23,7 +24,8 @@ async def selected(
     total, before = sum(span.end - span.start for span in spans.values()), 0
 
     def sent(record: Record) -> Input:
-        return Input(names.replay, record.partition, record.offset, record.key, record.value, record.timestamp, headers)
+        number = partition_of(record.key, settings.partitions)
+        return Input(names.replay, number, record.offset, record.key, record.value, record.timestamp, headers)
 
     for tp, span in sorted(spans.items()):
         part: list[Input] = []

@@ -170,7 +170,7 @@ async def _desk(settings: Settings, config: Config, progress: Progress) -> Async
         scratch = Scratch(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="syncline-plan-"))))
         stack.callback(scratch.close)
         stored = Stored(scratch)
-        changelogs = Changelogs(looking, names, stored, progress)
+        changelogs = Changelogs(looking, names, settings.partitions, stored, progress)
         now = Now(
             names=names,
             partitions=settings.partitions,

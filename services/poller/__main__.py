@@ -51,7 +51,7 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
 
         async def open_kafka() -> Publisher:
             await check_topics(settings.kafka, list(map(Topic, topics)), partitions=settings.partitions)
-            return await stack.enter_async_context(publisher(settings.kafka, settings.instance))
+            return await stack.enter_async_context(publisher(settings.kafka, settings.instance, settings.partitions))
 
         state = await patiently(open_state, "PostgreSQL", stop=stop, rng=rng, beat=health.beat)
         await patiently(lambda: check_migrated(state), "PostgreSQL", stop=stop, rng=rng, beat=health.beat)

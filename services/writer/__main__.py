@@ -57,7 +57,8 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
             system: await waiting(partial(open_sink, config, system, stack, rng), system) for system in config.targets
         }
         publishing = await waiting(
-            lambda: stack.enter_async_context(publisher(settings.kafka, settings.instance)), "Kafka"
+            lambda: stack.enter_async_context(publisher(settings.kafka, settings.instance, settings.partitions)),
+            "Kafka",
         )
         watch = Watch(
             config,

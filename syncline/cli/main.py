@@ -19,6 +19,7 @@ from syncline.cli.deletions import deletions_commands
 from syncline.cli.explain import explain_command
 from syncline.cli.held import held_commands
 from syncline.cli.letters import letters_commands
+from syncline.cli.partitions import partitions_command
 from syncline.cli.replay import replay_command
 from syncline.cli.resync import rebuild_command, resync_command
 from syncline.cli.running import as_json, configured, run
@@ -139,6 +140,7 @@ for command in (
     replay_command,
     resync_command,
     rebuild_command,
+    partitions_command,
     held_commands,
     letters_commands,
     conflicts_commands,

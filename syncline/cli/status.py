@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -60,6 +61,7 @@ def _status(found: Status) -> dict[str, Any]:
     return {
         "at": _iso(found.at),
         "stages": stages,
+        "mappers": [asdict(each) for each in found.mappers],
         "cursors": readings,
         "conflicts": {"waiting": found.conflicts_waiting, "last_day": found.conflicts_last_day},
         "deletions": [{**each._asdict(), "since": _iso(each.since)} for each in found.deletions],
@@ -111,6 +113,9 @@ def _ago(at: datetime | None, now: datetime) -> str:
 
 def _lines(found: Status) -> Iterable[str]:
     """Each with the command that goes on from there, where there is anything to do."""
+    for mapper in found.mappers:
+        follows = f", follows {_numbers(mapper.follows)}" if mapper.follows else ""
+        yield f"mapper        {printable(mapper.instance)} serves {_numbers(mapper.serves)}{follows}"
     waiting = found.conflicts_waiting
     yield (
         f"conflicts     {waiting:,} wait for a person, {found.conflicts_last_day:,} recorded in the last 24 hours"
@@ -130,6 +135,12 @@ def _lines(found: Status) -> Iterable[str]:
         yield f"dead letters  {count:,}" + (f" ({kinds}): syncline dead-letters list" if count else "")
     for name, used in found.quota.items():
         yield f"quota         {name}: {used.used:,} of {used.maximum:,} calls in 24 hours ({used.share:.1%})"
+
+
+def _numbers(partitions: list[int]) -> str:
+    """As in: 4 partitions (0, 1, 2, 5)."""
+    word = "partition" if len(partitions) == 1 else "partitions"
+    return f"{len(partitions)} {word} ({', '.join(map(str, partitions))})" if partitions else "no partition"
 
 
 @click.command("results")

@@ -47,6 +47,9 @@ class Settings(BaseModel):
     log_format: str = Field("json", pattern="^(json|console)$")
     session_timeout: float = Field(12.0, gt=0)
     """Seconds until the group gives a dead replica's partitions to others."""
+    standby_replicas: int = Field(1, ge=0, le=10)
+    """So many other mappers follow the tables of each partition, to take it over in moments. A mapper that is alone
+    follows nothing; from the second on, each table lies on so many more disks."""
     writer_linger: float = Field(0.5, ge=0)
     """Seconds that the writer waits for a fuller batch; each write call costs quota, so fuller is cheaper."""
     writer_batch: int = Field(2000, ge=1, le=20000)

@@ -14,10 +14,11 @@ from syncline.contracts.errors import Malformed
 from syncline.contracts.topics import Topic
 from syncline.oncall.letters import Found, Original, Place, Selection, parse_id, reads_again, sent_again
 from syncline.runtime.admin import check_topics, partition_counts
-from syncline.runtime.kafka import Message, Placed, publisher
+from syncline.runtime.kafka import Message, Placed, partition_of, publisher
 from syncline.runtime.scan import Progress, message_at, reader, stream
 from syncline.state.database import check_migrated, connect
 from syncline.state.letters import Done, Mark, Marks
+from syncline.state.partitions import FormerCounts
 from syncline.timeline.asked import Unknown
 from syncline.timeline.fetched import moment, where
 
@@ -29,13 +30,15 @@ AT_ONCE_BYTES = 16 * 1024 * 1024
 class Desk:
     """unreadable: messages on the topic that are no dead letters; they are passed over."""
 
-    def __init__(self, settings: Settings, consumer: Any, looking: Any, marks: Marks) -> None:
-        """Two consumers: single messages are looked at while the topic is read."""
+    def __init__(self, settings: Settings, consumer: Any, looking: Any, marks: Marks, *, moved: bool) -> None:
+        """Two consumers: single messages are looked at while the topic is read. moved: the topics have more partitions
+        than they once had, so that what goes by its key may belong elsewhere than where it lies."""
         self._settings = settings
         self._topic = settings.names.dead_letters
         self._consumer = consumer
         self._looking = looking
         self._marks = marks
+        self._moved = moved
         self.unreadable = 0
 
     async def letters(
@@ -98,10 +101,12 @@ class Desk:
     async def _again(self, found: Found, counts: dict[str, int]) -> Placed | Message:
         original, place = None, Place.parse(found.letter.position)
         there = place is not None and place.partition < counts.get(place.topic, 0)
-        if place and there and reads_again(found.letter):
+        if place and there and (self._moved or reads_again(found.letter)):
             record = await message_at(self._looking, *place)
             if record is not None and moment(record.timestamp) <= found.written:  # else the topic was made anew
                 original = Original(record.key, record.value, tuple(record.headers))
+        if self._moved and place and original and original.key and place.topic.startswith(f"{self._settings.prefix}."):
+            place = place._replace(partition=partition_of(original.key, counts[place.topic]))
         return sent_again(found.letter, place if there else None, original, self._settings.names.requests)
 
     async def _counts(self, letters: Sequence[Found]) -> dict[str, int]:
@@ -156,4 +161,5 @@ async def desk(settings: Settings) -> AsyncIterator[Desk]:
         pool = await stack.enter_async_context(connect(url, application="syncline-dead-letters", size=1))
         await check_migrated(pool)
         consumer, looking = [await stack.enter_async_context(reader(settings.kafka)) for _ in range(2)]
-        yield Desk(settings, consumer, looking, Marks(pool))
+        moved = bool(await FormerCounts(pool).all())
+        yield Desk(settings, consumer, looking, Marks(pool), moved=moved)

@@ -17,8 +17,7 @@ from syncline.runtime.kafka import Message, publisher
 from syncline.runtime.scan import Progress, reader, scan
 from syncline.timeline.fetched import where
 from syncline.timeline.held import NOBODY, Slot, Step, awaited, content, held_now, steps
-from syncline.timeline.read import check, holding
-from syncline.timeline.wanted import by_slot
+from syncline.timeline.read import check, holding, holds_of
 
 
 class Refused(SynclineError):
@@ -38,7 +37,7 @@ async def find(refs: Collection[Ref], settings: Settings, config: Config, *, pro
     """What these records wait for, and who waits for them, the longest first. Raises Transient, Fatal, Malformed."""
     await check(settings, config)
     async with reader(settings.kafka) as consumer:
-        rows = await scan(consumer, holding(settings), by_slot(refs), since=None, progress=progress)
+        rows = await scan(consumer, holding(settings), holds_of(settings, refs), since=None, progress=progress)
     places = {where(row): row for row in rows}
     waiting = [step for step in held_now(steps(rows)) if step.slot.child in refs or step.slot.on in refs]
     return [Held(step, *content(places[step.where])) for step in waiting]

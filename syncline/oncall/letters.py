@@ -133,7 +133,8 @@ def sent_again(letter: DeadLetter, place: Place | None, original: Original | Non
     the record again. place: of the input, None when there is no such topic (any more). Raises Unknown when nothing
     can be sent."""
     if place and not reads_again(letter):
-        return Placed(place.topic, place.partition, letter.ref.encode() if letter.ref else None, letter.input)
+        key = original.key if original else letter.ref.encode() if letter.ref else None
+        return Placed(place.topic, place.partition, key, letter.input)
     if place and original and letter.input in (None, original.value):
         return Placed(place.topic, place.partition, original.key, original.value, original.headers)
     if letter.ref:

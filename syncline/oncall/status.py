@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from syncline.config.model import Config, SalesforceSystem
 from syncline.config.settings import Settings
 from syncline.contracts.errors import Malformed
+from syncline.contracts.topics import MAPPER_TABLES, Names
 from syncline.oncall.desk import desk
 from syncline.oncall.letters import Selection
 from syncline.runtime.lag import Group, groups
@@ -24,7 +25,7 @@ from syncline.state.resyncs import Resync, Resyncs
 from syncline.systems.salesforce import open_salesforce
 from syncline.timeline.fetched import moment
 from syncline.timeline.held import Slot
-from syncline.timeline.read import check, holding
+from syncline.timeline.read import check, holding, holds_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +37,22 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class Mapper:
+    """One mapper's partitions: those that it serves, and those whose tables it follows so as to take them over."""
+
+    instance: str
+    serves: list[int]
+    follows: list[int]
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """stages: service to its consumer group. held, letters: None when they were not to be read; letters counts by
     stage and code. quota: Salesforce system to its calls of the last 24 hours; empty when it was not asked for."""
 
     at: datetime
     stages: dict[str, Group]
+    mappers: list[Mapper]
     readings: list[Reading]
     conflicts_waiting: int
     conflicts_last_day: int
@@ -96,6 +107,7 @@ async def status(settings: Settings, config: Config, *, quota: bool, quick: bool
     return Status(
         at=datetime.now(UTC),
         stages=dict(zip(("poller", "mapper", "writer"), found, strict=True)),
+        mappers=_mappers(found[1], names),
         readings=[known.get(kind, Reading(kind, None, None, None)) for kind in config.sources],
         conflicts_waiting=waiting,
         conflicts_last_day=last_day,
@@ -107,11 +119,22 @@ async def status(settings: Settings, config: Config, *, quota: bool, quick: bool
     )
 
 
+def _mappers(group: Group, names: Names) -> list[Mapper]:
+    """Whoever has the changelogs of a partition without its inputs follows it."""
+    changelogs = set(map(names.changelog, MAPPER_TABLES))
+    mappers = []
+    for instance, held in sorted(group.held.items()):
+        serves = {tp.partition for tp in held if tp.topic == names.mapped}
+        follows = {tp.partition for tp in held if tp.topic in changelogs} - serves
+        mappers.append(Mapper(instance, sorted(serves), sorted(follows)))
+    return mappers
+
+
 async def _held(settings: Settings, progress: Progress) -> Waiting:
-    counted = Holding()
+    counted, counts = Holding(), holds_of(settings)
     async with reader(settings.kafka) as consumer:
         async for rows in stream(consumer, holding(settings), progress=progress):
-            counted.add(rows)
+            counted.add(filter(counts, rows))
     return counted.waiting
 
 

@@ -18,7 +18,7 @@ from syncline.replay.read import selected_spans
 from syncline.replay.selection import Selection
 from syncline.replay.window import Stages, Window, stages
 from syncline.runtime.admin import asking
-from syncline.runtime.kafka import Publisher, publisher
+from syncline.runtime.kafka import Message, Publisher, publisher
 from syncline.runtime.lag import committed
 from syncline.runtime.scan import Part, Span, over, reader
 from syncline.timeline.read import check
@@ -142,8 +142,8 @@ async def _send(
         if taken:
             if not await window.room(len(taken), stop):
                 return False
-            pairs = [(record.key, record.value) for record in taken]
-            await opened.publishing.forward(pairs, opened.names.replay, part.place.partition, headers)
+            messages = [Message(opened.names.replay, record.key, record.value) for record in taken]
+            await opened.publishing.publish(messages, headers)
         await opened.consumer.commit(bookmark.at(part.place, part.at))
         running.read += part.at - at[part.place]
         running.sent += len(taken)

@@ -10,7 +10,7 @@ from syncline.config.model import Config
 from syncline.contracts.ref import Object, Ref
 from syncline.contracts.replay import Replay
 from syncline.contracts.topics import Names
-from syncline.runtime.kafka import partition_of
+from syncline.runtime.kafka import partitions_of
 from syncline.runtime.scan import Places, Record
 from syncline.timeline.asked import Unknown, candidates
 
@@ -33,13 +33,15 @@ class Selection:
         """What goes with each message that is sent again."""
         return Replay(kept=True, pipelines=self.pipelines)
 
-    def places(self, names: Names, partitions: int) -> Places:
-        """Topic to the partitions in which a selected change may lie."""
-        everywhere: Collection[int] = range(partitions) if self.offsets is None else set(self.offsets)
+    def places(self, names: Names, counts: Collection[int]) -> Places:
+        """Topic to the partitions in which a selected change may lie. counts: how many there are, and were before."""
+        everywhere: Collection[int] = range(max(counts)) if self.offsets is None else set(self.offsets)
         if self.refs is None:
             return {names.changes(kind): everywhere for kind in self.kinds}
         return {
-            names.changes(kind): {number for key in keys if (number := partition_of(key, partitions)) in everywhere}
+            names.changes(kind): {
+                number for key in keys for number in partitions_of(key, counts) if number in everywhere
+            }
             for kind, keys in self._keys().items()
         }
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from syncline.contracts.errors import Fatal, Transient
@@ -53,6 +53,19 @@ async def create_topics(address: Address, topics: Sequence[Topic], *, partitions
         return [topic.name for topic in missing]
 
 
+async def add_partitions(address: Address, names: Sequence[str], count: int) -> None:
+    """Give each `count` of them, where it has fewer, and wait until the broker shows them. Raises Transient."""
+    async with asking(address) as admin:
+        topics = [Topic(name) for name in names]
+        if few := [name for name, present in (await _counts(admin, topics)).items() if present < count]:
+            await admin.create_partitions({name: NewPartitions(total_count=count) for name in few})
+        until = time.monotonic() + SHOWN
+        while set((await _counts(admin, topics)).values()) - {count}:
+            if time.monotonic() > until:
+                raise Transient(f"Kafka at {address} does not show the partitions that it was told to add")
+            await asyncio.sleep(0.1)
+
+
 async def check_topics(address: Address, topics: Sequence[Topic], *, partitions: int) -> None:
     """Raises Fatal naming every topic that is missing or has another partition count than configured."""
     async with asking(address) as admin:
@@ -95,7 +108,7 @@ def _faults(topics: Sequence[Topic], counts: Mapping[str, int], partitions: int)
         if topic.name not in counts
         else TopicFault(
             f"topic {topic.name} has {counts[topic.name]} partitions where SYNCLINE_PARTITIONS says {partitions}",
-            "set that to the topics' count, or recreate the topics",
+            "set that to the topics' count; to change theirs, stop the services and run `syncline partitions`",
         )
         for topic in topics
         if counts.get(topic.name) != partitions

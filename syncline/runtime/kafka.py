@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from syncline.contracts.errors import RecordRejected, Transient
+from syncline.contracts.errors import Fatal, RecordRejected, Transient
 from syncline.contracts.topics import MESSAGE_BYTES
 from syncline.runtime.clients import new_producer, unreachable
 from syncline.runtime.murmur2 import hashes
@@ -61,6 +61,11 @@ def partition_of(key: bytes, count: int) -> int:
     return _murmur2(key) % count
 
 
+def partitions_of(key: bytes, counts: Iterable[int]) -> set[int]:
+    """Where a key may lie on topics that have had these numbers of partitions."""
+    return {partition_of(key, count) for count in counts}
+
+
 async def send(
     producer: Any,
     messages: Iterable[tuple[bytes | None, bytes | None]],
@@ -89,13 +94,16 @@ async def send(
 class Publisher:
     """Publishes batches and returns when the broker has all of them."""
 
-    def __init__(self, producer: AIOKafkaProducer) -> None:
+    def __init__(self, producer: AIOKafkaProducer, partitions: int | None = None) -> None:
+        """partitions: of every topic; None takes what there are."""
         self._producer = producer
+        self._partitions = partitions
         self._counts: dict[str, int] = {}
 
     async def publish(self, messages: Iterable[Message], headers: Headers = ()) -> None:
         """Raises RecordRejected before anything is sent when a message is over the limit, Transient when the broker
-        did not acknowledge all (some may have been delivered: repeat the whole batch). `headers` go with each."""
+        did not acknowledge all (some may have been delivered: repeat the whole batch), Fatal when a topic has another
+        partition count than was told. `headers` go with each."""
         topics: defaultdict[str, list[tuple[bytes, bytes]]] = defaultdict(list)
         for topic, key, value in messages:
             if len(key) + len(value) > MESSAGE_BYTES - 1024:
@@ -141,13 +149,18 @@ class Publisher:
             raise Transient(f"Kafka did not take all messages: {error!r}") from error
 
     async def _count(self, topic: str) -> int:
-        partitions = await self._producer.partitions_for(topic)
-        self._counts[topic] = len(partitions)
-        return len(partitions)
+        count = len(await self._producer.partitions_for(topic))
+        if self._partitions not in (None, count):
+            raise Fatal(
+                f"topic {topic} has {count} partitions where SYNCLINE_PARTITIONS says {self._partitions}: stop all "
+                "services and run `syncline partitions`"
+            )
+        self._counts[topic] = count
+        return count
 
 
 @asynccontextmanager
-async def publisher(address: Address, client_id: str) -> AsyncIterator[Publisher]:
+async def publisher(address: Address, client_id: str, partitions: int | None = None) -> AsyncIterator[Publisher]:
     """Acknowledged by all replicas and idempotent: a retry inside the client neither doubles nor reorders."""
     producer = new_producer(
         address,
@@ -164,6 +177,6 @@ async def publisher(address: Address, client_id: str) -> AsyncIterator[Publisher
         await producer.stop()
         raise await unreachable(address, error) from error
     try:
-        yield Publisher(producer)
+        yield Publisher(producer, partitions)
     finally:
         await producer.stop()

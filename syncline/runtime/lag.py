@@ -6,10 +6,11 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka import TopicPartition
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import KafkaError
 
 from syncline.runtime.admin import asking
@@ -23,13 +24,18 @@ LOOK = 0.2
 """Seconds between two looks at what a group has committed."""
 
 
+Held = Mapping[str, frozenset[TopicPartition]]
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
-    """members: consumers that are in it now; lag: topic to messages that are not done yet."""
+    """members: consumers that are in it now; lag: topic to messages that are not done yet; held: of each consumer, by
+    its client id, the partitions that were assigned to it."""
 
     name: str
     members: int
     lag: dict[str, int]
+    held: Held = field(default_factory=dict)
 
     @property
     def total(self) -> int:
@@ -59,8 +65,10 @@ class Watch:
         asked = await asyncio.gather(*(_group(self._admin, name) for name in self._wanted))
         ends: Offsets = await self._consumer.end_offsets(places)  # last: a lag is rather too large than below zero
         return [
-            Group(name, members, {topic: self._behind(topic, committed, firsts, ends) for topic in self._wanted[name]})
-            for name, (members, committed) in zip(self._wanted, asked, strict=True)
+            Group(
+                name, count, {topic: self._behind(topic, committed, firsts, ends) for topic in self._wanted[name]}, held
+            )
+            for name, (count, held, committed) in zip(self._wanted, asked, strict=True)
         ]
 
     async def ends(self, topics: Sequence[str]) -> Offsets:
@@ -71,7 +79,7 @@ class Watch:
     async def reached(self, name: str, ends: Offsets) -> bool:
         """Whether the group has done everything up to there. Raises Transient."""
         firsts: Offsets = await self._consumer.beginning_offsets(list(ends))
-        _, committed = await _group(self._admin, name)
+        _, _, committed = await _group(self._admin, name)
         return all(end <= max(firsts[tp], committed.get(tp, 0)) for tp, end in ends.items())
 
     def _places(self, topics: Sequence[str]) -> list[TopicPartition]:
@@ -119,8 +127,14 @@ async def committed(admin: Any, name: str) -> Mapping[TopicPartition, Any]:
             await asyncio.sleep(0.2)
 
 
-async def _group(admin: Any, name: str) -> tuple[int, Mapping[TopicPartition, int]]:
+async def _group(admin: Any, name: str) -> tuple[int, Held, Mapping[TopicPartition, int]]:
     offsets = await committed(admin, name)
     [reply] = await admin.describe_consumer_groups([name])
     [(_, _, _, _, _, members, *_)] = reply.groups
-    return len(members), {tp: at.offset for tp, at in offsets.items()}
+    held = {client: _assigned(given) for _, client, _, _, given in members}
+    return len(members), held, {tp: at.offset for tp, at in offsets.items()}
+
+
+def _assigned(given: bytes) -> frozenset[TopicPartition]:
+    """Of a member's assignment; one that is just joining has none."""
+    return frozenset(ConsumerProtocolMemberAssignment.decode(given).partitions()) if given else frozenset()

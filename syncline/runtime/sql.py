@@ -10,6 +10,10 @@ _NAME = re.compile(r"^-- name: (\w+)\s*$", re.MULTILINE)
 
 def statements(package: str, file: str) -> dict[str, str]:
     """`-- name: x` starts the statement x, which ends where the next name or the file does."""
-    text = files(package).joinpath(file).read_text(encoding="utf-8")
+    return named(files(package).joinpath(file).read_text(encoding="utf-8"))
+
+
+def named(text: str) -> dict[str, str]:
+    """The statements of such a file."""
     parts = _NAME.split(text)[1:]
     return {name: body.strip() for name, body in zip(parts[::2], parts[1::2], strict=True)}

@@ -11,13 +11,16 @@ from syncline.config.settings import Settings
 from syncline.contracts.conflict import Conflict
 from syncline.contracts.link import Link
 from syncline.contracts.ref import Object, Ref
+from syncline.contracts.tables import HOMES
 from syncline.contracts.topics import topics
 from syncline.runtime.admin import check_topics
+from syncline.runtime.placement import in_place
 from syncline.runtime.postgres import errors
 from syncline.runtime.scan import Places, Progress, reader, scan
 from syncline.runtime.sql import statements
 from syncline.state.database import check_migrated, connect
 from syncline.state.links import Links
+from syncline.state.partitions import FormerCounts
 from syncline.timeline import entries as told
 from syncline.timeline import wanted
 from syncline.timeline.asked import candidates, kinds, one
@@ -42,6 +45,7 @@ async def explain(
         groups = one(meant, links)
         refs = frozenset().union(*groups)
         conflicts = await _conflicts(pool, refs)
+        counts = [settings.partitions, *await FormerCounts(pool).all()]
     names = settings.names
     await check(settings, config)
     async with reader(settings.kafka) as consumer:
@@ -50,7 +54,7 @@ async def explain(
         keyed, named = wanted.by_key(own), wanted.by_name(refs)
         records = await scan(
             consumer,
-            {**wanted.places(own, settings.partitions), **under_parents},
+            {**wanted.places(own, counts), **under_parents},
             lambda record: keyed(record) if record.topic in own else named(record),
             since=since,
             progress=progress,
@@ -59,12 +63,12 @@ async def explain(
         letters = wanted.letter_keys(refs, [entry.where for entry in found], names)
         rejected = await scan(
             consumer,
-            wanted.places(letters, settings.partitions),
+            wanted.places(letters, counts),
             wanted.by_key(letters),
             since=since,
             progress=progress,
         )
-        rows = await scan(consumer, holding(settings), wanted.by_slot(refs), since=None, progress=progress)
+        rows = await scan(consumer, holding(settings), holds_of(settings, refs), since=None, progress=progress)
     now = datetime.now(UTC)
     found += told.letters(rejected, refs, {entry.where: entry.ref for entry in found})
     found += holds(rows, refs, now)
@@ -77,7 +81,7 @@ async def held(settings: Settings, config: Config, *, progress: Progress) -> lis
     """Everything that waits now, the longest first. Raises Transient, Fatal."""
     await check(settings, config)
     async with reader(settings.kafka) as consumer:
-        rows = await scan(consumer, holding(settings), lambda _: True, since=None, progress=progress)
+        rows = await scan(consumer, holding(settings), holds_of(settings), since=None, progress=progress)
     return held_now(steps(rows))
 
 
@@ -89,6 +93,15 @@ async def check(settings: Settings, config: Config) -> None:
 
 def holding(settings: Settings) -> Places:
     return {settings.names.changelog("held"): range(settings.partitions)}
+
+
+def holds_of(settings: Settings, refs: Collection[Ref] | None = None) -> wanted.Keep:
+    """The rows there that count; of these records, or of all."""
+    settled = in_place(HOMES["held"], settings.partitions)
+    if refs is None:
+        return settled
+    named = wanted.by_slot(refs)
+    return lambda row: named(row) and settled(row)
 
 
 async def _links(pool: Any, refs: Iterable[Ref], known: Iterable[Object]) -> list[Link]:

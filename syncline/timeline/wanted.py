@@ -8,7 +8,7 @@ import orjson
 
 from syncline.contracts.ref import Object, Ref
 from syncline.contracts.topics import Names
-from syncline.runtime.kafka import partition_of
+from syncline.runtime.kafka import partitions_of
 from syncline.runtime.scan import Places
 from syncline.timeline.fetched import Fetched
 
@@ -35,8 +35,9 @@ def letter_keys(refs: Iterable[Ref], positions: Iterable[str], names: Names) -> 
     return {names.dead_letters: _encoded(refs) | {each.encode() for each in positions}}
 
 
-def places(wanted: Keys, partitions: int) -> Places:
-    return {topic: {partition_of(key, partitions) for key in keys} for topic, keys in wanted.items()}
+def places(wanted: Keys, counts: Collection[int]) -> Places:
+    """counts: how many partitions the topics have, and had before."""
+    return {topic: set().union(*(partitions_of(key, counts) for key in keys)) for topic, keys in wanted.items()}
 
 
 def by_key(wanted: Keys) -> Keep:

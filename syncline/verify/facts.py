@@ -19,7 +19,7 @@ from syncline.runtime.scan import reader, scan
 from syncline.state.conflicts import Conflicts, Recorded
 from syncline.state.deletions import Deletions
 from syncline.timeline.held import Slot, held_now, steps
-from syncline.timeline.read import holding
+from syncline.timeline.read import holding, holds_of
 from syncline.verify.reasons import Facts, Letter
 
 CONSENT = {
@@ -52,8 +52,13 @@ class Gathering:
 
     async def _held(self, refs: Collection[Ref]) -> dict[Ref, list[Slot]]:
         async with reader(self.settings.kafka) as consumer:
+            settled = holds_of(self.settings)
             rows = await scan(
-                consumer, holding(self.settings), lambda row: _child(row.key) in refs, since=None, progress=_unseen
+                consumer,
+                holding(self.settings),
+                lambda row: _child(row.key) in refs and settled(row),
+                since=None,
+                progress=_unseen,
             )
         found: defaultdict[Ref, list[Slot]] = defaultdict(list)
         for step in held_now(steps(rows)):

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import random
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -50,10 +51,22 @@ class Worker:
 
     async def serving(self, times: int = 1, within: float = 30.0) -> None:
         """Wait until it has restored its tables and takes inputs, for the so-manieth time."""
+        await self.said("serving", times, within)
+
+    async def said(self, words: str, times: int = 1, within: float = 30.0) -> None:
+        """Wait until its log has so many times what matches `words`."""
         async with asyncio.timeout(within):
-            while self.log.read_bytes().count(b"serving") < times:
+            while len(re.findall(words, self._said())) < times:
                 assert self.process.returncode is None, self.log.read_text()
                 await asyncio.sleep(0.02)
+
+    def _said(self) -> str:
+        return re.sub(r"\x1b\[\d+m", "", self.log.read_text())
+
+    def takeovers(self) -> list[tuple[int, float]]:
+        """Of each assignment: changelog records read, and seconds, before inputs were taken."""
+        found = re.findall(r"serving .*restored=(\d+) seconds=([\d.]+)", self._said())
+        return [(int(records), float(seconds)) for records, seconds in found]
 
     async def stop(self) -> int:
         self.signal(signal.SIGTERM)
@@ -83,7 +96,7 @@ class Bench:
     async def create_topics(self) -> None:
         compacted = {"cleanup.policy": "compact"}
         large = {"max.message.bytes": str(4 * 1024 * 1024)}
-        topics = [Topic(self.topic(name), large) for name in ("events", "routed", "joined")]
+        topics = [Topic(self.topic(name), large) for name in ("events", "more", "routed", "joined")]
         topics += [Topic(self.changelog(table), compacted) for table in TABLES]
         await create_topics(self.kafka, topics, partitions=self.partitions, replication=1)
 
@@ -133,11 +146,11 @@ class Bench:
         finally:
             await admin.close()
 
-    async def publish(self, events: Iterable[tuple[str, str, int]]) -> None:
+    async def publish(self, events: Iterable[tuple[str, str, int]], topic: str = "events") -> None:
         async with publisher(self.kafka, "test") as publish:
             await publish.publish(
                 [
-                    Message(self.topic("events"), record.encode(), event(record, account, version))
+                    Message(self.topic(topic), record.encode(), event(record, account, version))
                     for record, account, version in events
                 ]
             )
@@ -184,7 +197,7 @@ class Bench:
         return (await self._offsets(*topics))[1]
 
     async def lag(self) -> int:
-        end, committed = await self._offsets("events", "routed")
+        end, committed = await self._offsets("events", "more", "routed")
         return end - committed
 
     async def _offsets(self, *topics: str) -> tuple[int, int]:
@@ -222,6 +235,7 @@ class Bench:
 
 @asynccontextmanager
 async def bench(kafka: str, prefix: str, directory: Path, partitions: int = 3) -> AsyncIterator[Bench]:
+    directory.mkdir(parents=True, exist_ok=True)
     made = Bench(kafka, prefix, directory, partitions)
     await made.create_topics()
     try:

@@ -35,7 +35,7 @@ def event(record: str, account: str, version: int) -> bytes:
     return orjson.dumps({"id": record, "account": account, "version": version})
 
 
-def hops(prefix: str) -> list[Hop]:
+def hops(prefix: str, *more: str) -> list[Hop]:
     def latest(batch: Sequence[Input], stored: Reader) -> Effects:
         view, outputs = View(stored), []
         for each in batch:
@@ -68,7 +68,7 @@ def hops(prefix: str) -> list[Hop]:
         return Effects(view.changes, outputs)
 
     return [
-        Hop("latest", (f"{prefix}events",), ("newest",), latest),
+        Hop("latest", (f"{prefix}events", *(f"{prefix}{each}" for each in more)), ("newest",), latest),
         Hop("join", (f"{prefix}routed",), ("accounts", "held"), join, private=(f"{prefix}routed",)),
     ]
 
@@ -95,14 +95,14 @@ def faulty(hop: Hop, poison: dict[str, str]) -> Hop:
 
 
 async def main(stop: asyncio.Event, options: dict[str, Any]) -> None:
-    prefix, poison = options.pop("prefix"), options.pop("poison", {})
+    prefix, poison, more = options.pop("prefix"), options.pop("poison", {}), options.pop("more", [])
     options.setdefault("kafka", Settings.read(os.environ).kafka)
     settings = EngineSettings(
         app_id=f"{prefix}app",
         instance=str(os.getpid()),
         **{**options, "state_dir": Path(options["state_dir"])},
     )
-    engine = Engine(settings, [faulty(hop, poison) for hop in hops(prefix)])
+    engine = Engine(settings, [faulty(hop, poison) for hop in hops(prefix, *more)])
     await engine.run(stop)
 
 

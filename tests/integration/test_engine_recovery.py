@@ -13,13 +13,16 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from rocksdict import Options, Rdict
 
-from services.mapper.engine.faust_seam import Consumer, ConsumerThread, Owned, Records
+from services.mapper.engine.faust_seam import Consumer, Owned
+from services.mapper.engine.faust_tables import Records
+from services.mapper.engine.faust_thread import ConsumerThread
 from services.mapper.engine.settings import EngineSettings
 from services.mapper.engine.worker import Engine
-from syncline.contracts.errors import Transient
+from syncline.contracts.errors import Fatal, Transient
 from tests.integration.engine_harness import Bench, bench, changes, expected_joined, expected_tables
-from tests.integration.engine_worker import hops
+from tests.integration.engine_worker import faulty, hops
 
 
 def engine(run: Bench, **options: Any) -> Engine:
@@ -106,6 +109,32 @@ async def test_progress_tells_what_was_done(kafka_address: str, topic_prefix: st
             rows = [row for table in ("newest", "accounts", "held") for row in await run.read(run.changelog(table))]
             assert again.progress.restored == len(rows)
             assert again.progress.records == {}
+
+
+@pytest.mark.parametrize("failing", [False, True], ids=["stopped", "failed"])
+async def test_no_database_outlives_the_engine(
+    kafka_address: str, topic_prefix: str, tmp_path: Path, failing: bool
+) -> None:
+    """Stopped in the middle of the flow, or while the traceback of a hop that failed holds a row's iterator."""
+    async with bench(kafka_address, topic_prefix, tmp_path) as run:
+        ends = engine(run)
+        if failing:
+            ends = Engine(ends._settings, [faulty(hop, {"A0": "raise", "hop": "join"}) for hop in hops(run.prefix)])
+        stop = asyncio.Event()
+        serving = asyncio.create_task(ends.run(stop))
+        await ready(ends)
+        await run.publish(changes(3_000))
+        if failing:
+            with pytest.raises(Fatal, match="hop join"):
+                await serving  # which keeps the traceback
+        else:
+            await until(ends, "join", 300)
+            stop.set()
+            await serving
+        databases = [*(run.directory / "state").rglob("*.db")]
+        assert len(databases) == 3 * run.partitions
+        for folder in databases:
+            Rdict(str(folder), Options(raw_mode=True)).close()  # RocksDB would not open it twice
 
 
 async def test_a_changelog_may_end_with_a_marker(kafka_address: str, topic_prefix: str, tmp_path: Path) -> None:

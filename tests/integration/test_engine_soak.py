@@ -53,9 +53,12 @@ async def stopped(alive: list[Worker]) -> None:
 @pytest.mark.parametrize(
     ("count", "kills"), [(30_000, 3), pytest.param(1_000_000, 20, marks=pytest.mark.soak)], ids=["small", "soak"]
 )
-async def test_killed_at_random(kafka_address: str, topic_prefix: str, tmp_path: Path, count: int, kills: int) -> None:
+@pytest.mark.parametrize("standbys", [0, 1])
+async def test_killed_at_random(
+    kafka_address: str, topic_prefix: str, tmp_path: Path, standbys: int, count: int, kills: int
+) -> None:
     rng, events = random.Random(topic_prefix), changes(count)
-    options: dict[str, Any] = {"batch_records": count // 100}
+    options: dict[str, Any] = {"batch_records": count // 100, "standby_replicas": standbys}
     async with bench(kafka_address, topic_prefix, tmp_path, partitions=PARTITIONS) as run:
         alive = [await run.start(**options) for _ in range(2)]
         for part in parts(events, kills):
@@ -101,16 +104,18 @@ async def test_the_broker_restarts(topic_prefix: str, tmp_path: Path, count: int
 
 
 @pytest.mark.soak
-async def test_chaos(kafka_address: str, topic_prefix: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("standbys", [0, 1])
+async def test_chaos(kafka_address: str, topic_prefix: str, tmp_path: Path, standbys: int) -> None:
     rng, events = random.Random(topic_prefix), changes(100_000)
+    options: dict[str, Any] = {"batch_records": 100, "standby_replicas": standbys}
     async with bench(kafka_address, topic_prefix, tmp_path, partitions=6) as run:
-        alive = [await run.start(batch_records=100) for _ in range(2)]
+        alive = [await run.start(**options) for _ in range(2)]
         for part in parts(events, 50):
             await run.publish(part)
             await asyncio.sleep(rng.random() * 1.5)
             what = rng.choice(["kill", "kill", "stop", "freeze", "start", "nothing"])
             if what == "start" and len(alive) < 4:
-                alive.append(await run.start(batch_records=100))
+                alive.append(await run.start(**options))
                 continue
             worker = rng.choice(alive)
             match what:
@@ -127,7 +132,7 @@ async def test_chaos(kafka_address: str, topic_prefix: str, tmp_path: Path) -> N
                 case _:
                     continue
             alive.remove(worker)
-            alive.append(await run.start(batch_records=100))
+            alive.append(await run.start(**options))
         await run.drained(within=120)
         await stopped(alive)
         await same_as_undisturbed(run, events)

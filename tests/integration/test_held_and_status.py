@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,9 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from services.mapper.engine import Effects, Hop, Input, Reader
+from services.mapper.engine.settings import EngineSettings
+from services.mapper.engine.worker import Engine
 from services.mapper.mapped import Mapped, Wait
 from syncline.contracts.command import Command
 from syncline.contracts.conflict import Conflict
@@ -20,6 +24,7 @@ from syncline.contracts.deadletter import DeadLetter
 from syncline.contracts.errors import Malformed
 from syncline.contracts.ref import Ref
 from syncline.contracts.request import Request
+from syncline.contracts.topics import MAPPER_TABLES
 from syncline.runtime.kafka import partition_of
 from syncline.simorg import DEMO, Options, Org, Schema, serve
 from syncline.state.conflicts import Conflicts
@@ -149,6 +154,43 @@ async def test_status_tells_lag_by_service_without_any_running(call: OnCall) -> 
         assert writer["topics"][commands] == writer["lag"]
     finally:
         await consumer.stop()
+
+
+async def test_status_tells_what_each_mapper_serves_and_follows(call: OnCall, tmp_path: Path) -> None:
+    names = call.settings.names
+    stop = asyncio.Event()
+
+    def mapper(number: int) -> Engine:
+        settings = EngineSettings(
+            kafka=call.settings.kafka,
+            app_id=names.mapper,
+            partitions=PARTITIONS,
+            state_dir=tmp_path / str(number),
+            instance=f"mapper-{number}",
+            standby_replicas=1,
+        )
+        return Engine(settings, [Hop("join", (names.mapped,), MAPPER_TABLES, nothing)])
+
+    mappers = [mapper(number) for number in range(2)]
+    running = asyncio.gather(*(each.run(stop) for each in mappers))
+    try:
+        async with asyncio.timeout(30):
+            while not all(each.progress.assigned and each.progress.caught_up for each in mappers):
+                await asyncio.sleep(0.05)
+        told = (await call.told("status", "--quick"))["mappers"]
+        assert sorted(len(each["serves"]) for each in told) == [1, 2]
+        assert [each["instance"] for each in told] == ["mapper-0", "mapper-1"]
+        assert [each["follows"] for each in told] == [each["serves"] for each in reversed(told)]
+        people = (await call.say("status", "--quick")).output
+        assert "2 partitions (" in people
+        assert "1 partitions (" not in people
+    finally:
+        stop.set()
+        await running
+
+
+def nothing(batch: Sequence[Input], stored: Reader) -> Effects:
+    return Effects()
 
 
 async def test_status_tells_cursors_conflicts_held_and_dead_letters(call: OnCall) -> None:

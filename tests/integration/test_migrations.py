@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import asyncpg
 import pytest
 
 from syncline.contracts.errors import Fatal, SynclineError, Transient
+from syncline.runtime.sql import named
 from syncline.state import database
 from syncline.state.database import check_migrated, connect, migrate
 
@@ -123,3 +126,21 @@ async def test_an_address_that_cannot_be_read_is_told_without_it(url: str) -> No
     told = await refusal(url)
     assert isinstance(told, Fatal)
     assert "must be postgresql://user:password@host:port/name" in str(told)
+
+
+async def test_the_statements_of_the_last_release_run_on_this_schema(pool: Any) -> None:
+    """Services that are not replaced yet, or went back, say these."""
+    await migrate(pool)
+    released = Path(__file__).parents[1] / "unit" / "releases" / "released" / "sql"
+    said = {
+        f"{path.name}: {name}": statement
+        for path in sorted(released.glob("*.sql"))
+        for name, statement in named(path.read_text()).items()
+    }
+    assert len(said) > 30
+    async with pool.acquire() as connection:
+        for name, statement in said.items():
+            try:
+                await connection.prepare(statement)
+            except asyncpg.PostgresError as error:
+                raise AssertionError(f"{name}: {error}") from None

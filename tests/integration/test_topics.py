@@ -62,8 +62,8 @@ async def test_another_partition_count_and_a_missing_topic_are_named(kafka_addre
     with pytest.raises(Fatal) as caught:
         await check_topics(kafka_address, [few, right, missing], partitions=4)
     assert str(caught.value).splitlines() == [
-        f"topic {few.name} has 2 partitions where SYNCLINE_PARTITIONS says 4: set that to the topics' count, "
-        "or recreate the topics",
+        f"topic {few.name} has 2 partitions where SYNCLINE_PARTITIONS says 4: set that to the topics' count; "
+        "to change theirs, stop the services and run `syncline partitions`",
         f"topic {missing.name} is missing: run `syncline topics`",
     ]
     with pytest.raises(Fatal, match=f"topic {few.name} has 2 partitions"):

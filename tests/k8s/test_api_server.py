@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -147,3 +149,50 @@ FIELDS = {
     "KafkaUser: authorization.acls[].resource.type",
     "KafkaUser: authorization.type",
 }
+
+
+PAGES = [DEPLOY.parents[1] / "docs" / name for name in ("kubernetes.md", "runbooks.md")]
+ON_PODS = ("exec", "logs", "rollout", "wait")
+CHANGES = ("scale", "delete", "annotate", "patch", "set")
+
+
+def typed() -> list[list[str]]:
+    """The kubectl commands that the pages show, in blocks and in sentences."""
+    found: dict[str, None] = {}
+    for page in PAGES:
+        for shown in re.findall(r"```sh\n(.*?)```|`(kubectl [^`]+)`", page.read_text(), re.DOTALL):
+            for line in "".join(shown).splitlines():
+                if line.startswith("kubectl ") and " apply " not in line and " -" in line:
+                    found[line] = None
+    return [shlex.split(line, comments=True)[1:] for line in found]
+
+
+@pytest.mark.parametrize("words", typed(), ids=lambda words: " ".join(words)[:60])
+def test_what_the_pages_tell_to_type_meets_what_is_there(installed: ApiServer, words: list[str]) -> None:
+    """Nothing runs in these pods: of what needs one, that there is such a thing, or such labels."""
+    verb = words[2]
+    if verb in ON_PODS:
+        named = [each for each in words if each.startswith(("deploy/", "deployment/", "statefulset/"))]
+        asked = ["get", *(named or ["deployments,statefulsets"])]
+        if "-l" in words:
+            selector = words[words.index("-l") + 1]
+            asked += ["-l", selector]
+        done = installed.kubectl(*asked, "--namespace", "syncline", "-o", "name")
+        assert done.stdout, done.stderr
+    else:
+        said = [each for each in words if each != "-w"]
+        done = installed.kubectl(*said, *(["--dry-run=server"] if verb in CHANGES else []))
+        absent = verb in ("delete", "describe") and "pod" in words  # no controller makes any here
+        assert done.returncode == 0 or (absent and "NotFound" in done.stderr), done.stderr
+
+
+def test_the_pages_show_commands() -> None:
+    assert len(typed()) > 20
+
+
+def test_an_apply_brings_back_the_replicas_that_a_person_took_away(installed: ApiServer) -> None:
+    poller = yaml.safe_dump_all(each for each in documents(PRODUCTION) if each["metadata"]["name"] == "poller")
+    where = ("deployment/poller", "--namespace", "syncline")
+    assert installed.kubectl("scale", "--replicas=0", *where).returncode == 0
+    assert installed.apply(poller, keep=True) == ""
+    assert installed.kubectl("get", *where, "-o", "jsonpath={.spec.replicas}").stdout == "2"

@@ -44,7 +44,7 @@ def test_a_change_of_the_mapping_rolls_out_all_three_stages() -> None:
         for volume in template["spec"]["volumes"]
         if "configMap" in volume
     }
-    assert len(names) == 5
+    assert len(names) == 6
     assert len(set(names.values())) == 1
     there = {policy.name(workload): pod for workload, pod in policy.pods(documents(DEPLOY / "overlays" / "local"))}
     local = there["StatefulSet mapper"]["spec"]["volumes"][0]["configMap"]["name"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaProducer
 from faust.transport.drivers import aiokafka as driver
 
 from services.mapper.engine.settings import EngineSettings
@@ -15,13 +15,6 @@ from syncline.runtime.security import reach
 
 def brokers(settings: EngineSettings) -> list[str]:
     return [f"kafka://{server}" for server in reach(settings.kafka).servers.split(",")]
-
-
-class SecureThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
-    def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
-        made = super()._create_worker_consumer(transport)
-        secure(made._client, transport.settings.kafka)
-        return made
 
 
 class Producer(driver.Producer):  # type: ignore[misc]

@@ -1,4 +1,5 @@
-"""Everything that leans on Faust's insides, for faust-streaming 0.15.3, mode 0.7.1 and aiokafka 0.14.0.
+"""What leans on Faust's insides, for faust-streaming 0.15.3, mode 0.7.1 and aiokafka 0.14.0: the app and its consumer.
+The tables are in `faust_tables`, the shares in `faust_assignor`, aiokafka's consumer in `faust_thread`.
 
 Faust keeps the group membership, the assignment, the tables' partitions and the order of recovery. Reading, committing
 and restoring are ours, because stock Faust loses events there: it reads with a set that another thread changes under it
@@ -15,32 +16,31 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any, Protocol
 from uuid import uuid4
 
 import faust
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import CommitFailedError, ConsumerStoppedError, IllegalStateError
-from faust.tables import manager
+from aiokafka.errors import ConsumerStoppedError, IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from services.mapper.engine.faust_access import Producer, SecureThread, brokers
+from services.mapper.engine.assignment import Numbers
+from services.mapper.engine.faust_access import Producer, brokers
+from services.mapper.engine.faust_assignor import Assignor
+from services.mapper.engine.faust_tables import DATABASE, Records, TableManager
+from services.mapper.engine.faust_thread import POLL, ConsumerThread
+from services.mapper.engine.placement import check, strays, watch, watched
 from services.mapper.engine.progress import Progress
 from services.mapper.engine.settings import EngineSettings
-from services.mapper.engine.store import PartitionStore, write
-from syncline.contracts.errors import Fatal, Transient
+from syncline.contracts.errors import Transient
 
 log = structlog.get_logger()
-
-POLL = 0.2
-"""Seconds that one fetch waits for records, and so at most what it adds to a rebalance."""
 
 TELL = 5.0
 """Seconds between two words about a recovery that goes on."""
 
-Records = Mapping[TP, list[ConsumerRecord]]
 Owned = Callable[[], Awaitable[bool]]
 
 
@@ -55,71 +55,6 @@ class Handler(Protocol):
         ...
 
 
-class ConsumerThread(SecureThread):
-    """Where aiokafka's consumer lives: heartbeats go on while the main thread computes."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._close_thread_loop_on_stop = True  # mode leaves open what it did not make
-
-    def _create_worker_consumer(self, transport: Transport) -> AIOKafkaConsumer:
-        consumer = super()._create_worker_consumer(transport)
-        # Faust's 1.5 s is no setting of its. A fetch that waits for records holds back the fetch after a rewind.
-        consumer._fetch_max_wait_ms = int(POLL * 1000)
-        return consumer
-
-    async def _fetch_records(
-        self,
-        consumer: AIOKafkaConsumer,
-        active_partitions: frozenset[TP],
-        timeout: float | None = None,  # noqa: ASYNC109 - Faust's signature
-        max_records: int | None = None,
-    ) -> Records:
-        # Faust's own asks aiokafka's fetcher directly and so never learns that the group's coordination has died.
-        wanted = (TopicPartition(*tp) for tp in active_partitions)
-        fetched = await consumer.getmany(*wanted, timeout_ms=int((timeout or 0) * 1000), max_records=max_records)
-        return {TP(*tp): records for tp, records in fetched.items()}
-
-    async def rewind(self, inputs: Iterable[TP], changelogs: Iterable[TP]) -> tuple[dict[TP, int], dict[TP, int]]:
-        """Bring `inputs` to what is committed, or to the earliest record; returns their positions and their ends.
-
-        The changelogs are not fetched any more: aiokafka would keep our own writes in memory, unread.
-        """
-        places: tuple[dict[TP, int], dict[TP, int]] = await self.call_thread(
-            self._rewind, [TopicPartition(*tp) for tp in inputs], [TopicPartition(*tp) for tp in changelogs]
-        )
-        return places
-
-    async def _rewind(
-        self, partitions: list[TopicPartition], changelogs: list[TopicPartition]
-    ) -> tuple[dict[TP, int], dict[TP, int]]:
-        consumer: AIOKafkaConsumer = self._ensure_consumer()
-        consumer.pause(*changelogs)
-        committed = await asyncio.gather(*map(consumer.committed, partitions))
-        if fresh := [tp for tp, offset in zip(partitions, committed, strict=True) if offset is None]:
-            await consumer.seek_to_beginning(*fresh)
-        for tp, offset in zip(partitions, committed, strict=True):
-            if offset is not None:
-                consumer.seek(tp, offset)
-        positions = {TP(*tp): await consumer.position(tp) for tp in partitions}
-        return positions, {TP(*tp): end for tp, end in (await consumer.end_offsets(partitions)).items()}
-
-    async def commit_offsets(self, offsets: Mapping[TP, int]) -> bool:
-        """False: the group has moved on and the partitions may be another's. Raises KafkaError for anything else."""
-        try:
-            await self.call_thread(
-                self._ensure_consumer().commit, {TopicPartition(*tp): offset for tp, offset in offsets.items()}
-            )
-        except (CommitFailedError, IllegalStateError) as error:
-            log.warning("not committed, will be read again", why=str(error))
-            return False
-        return True
-
-    def generation(self) -> int:
-        """The group generation that this member belongs to; -1 once the group has thrown it out."""
-        return int(self._ensure_consumer()._coordinator.generation)
-
-
 class Consumer(driver.Consumer):  # type: ignore[misc]
     """Hands whole lists of records to the handler and acknowledges what it says is done."""
 
@@ -130,11 +65,15 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         self._handler = transport.handler
         self._order = transport.order
         self._epoch = 0  # grows whenever the assignment ends or begins
+        self._following = False  # what is followed had something new when it was last asked for
+        self._asked: Numbers = frozenset()  # what the group was last asked to divide again for
         self._serving = False  # inputs are taken: tables are restored and inputs rewound
-        self._rewind_wanted = False
+        self._rewind_due = asyncio.Event()
         self._positions: dict[TP, int] = {}  # next offset to handle
         self._unread: dict[TP, int] = {}  # where what was there at the assignment ends, while it is not handled
+        self._astray: frozenset[TP] = frozenset()  # assigned without their tables
         self._done: dict[TP, int] = {}  # to commit
+        self._watched = watched(self._settings)
         self._handling = asyncio.Lock()
         self._committing = asyncio.Lock()
         self._parked = asyncio.Event()
@@ -166,14 +105,19 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
     async def _step(self) -> None:
         epoch = self._epoch
         self._progress.looked_at = time.monotonic()
-        if self._rewind_wanted:
+        if self._rewind_due.is_set():
             await self._rewind(epoch)
         # A copy: Faust changes its set while aiokafka reads it in the other thread.
-        active = self._due(frozenset(self._active_partitions))
-        if not active:
-            await asyncio.sleep(POLL)
-            return
-        records: Records = await self._getmany(active, POLL)
+        active = frozenset(self._active_partitions)
+        followed = active & self.app.tables.recovery.standby_tps
+        due, wait = self._due(active - followed - self._astray), 0.0 if self._following else POLL
+        if due:
+            records: Records = await self._getmany(due, wait)
+        else:
+            records = {}
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._rewind_due.wait()
         if epoch != self._epoch or not self.flow_active:
             return
         changelogs = self.app.tables.changelog_topics
@@ -183,8 +127,33 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             async with self._handling:
                 if not await self._handler(inputs, self._owner(epoch, inputs), self._mark_done):
                     # What was left out must come again before what follows it, or a commit would pass over it.
-                    self._serving, self._rewind_wanted = False, True
+                    self._serving = False
+                    self._rewind_due.set()
+        await self._follow(epoch, followed)
         self._measure()
+
+    async def _follow(self, epoch: int, changelogs: Iterable[TP]) -> None:
+        """Read on in the changelogs of what others serve: after each pass as many records as a pass may have, so that
+        our own inputs never wait for more than that."""
+        records = await self._thread.follow(changelogs) if changelogs else {}
+        if epoch != self._epoch or not self.flow_active:
+            return
+        self._progress.followed += self._write(records)[1]
+        self._following = bool(records)
+        behind = self.app.tables.behind()
+        self._progress.following = {(tp.topic, tp.partition): left for tp, left in behind.items()}
+        near = {tp for tp, left in behind.items() if left <= self._settings.standby_lag}
+        late = {tp.partition for tp in self.app.tables.recovery.standby_tps - near}
+        assignor = self.app.assignor
+        assignor.whole = (assignor.whole | {tp.partition for tp in near}) - late
+        was, self._progress.caught_up = self._progress.caught_up, bool(near) and not late
+        if self._progress.caught_up and not was:
+            log.info("caught up", partitions=sorted(assignor.followed), records=self._progress.followed)
+        if self._serving and (wanted := assignor.ripe()) != self._asked:
+            self._asked = wanted  # once: a leader of another version may see no need
+            if wanted:
+                log.info("ready for more partitions", partitions=sorted(wanted))
+                await self._thread.divide()
 
     def _due(self, active: frozenset[TP]) -> frozenset[TP]:
         """What may be read now. What earlier owners said to a later hop is read before the earlier hop goes on: from
@@ -198,41 +167,36 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
     async def _rewind(self, epoch: int) -> None:
         await self.commit()
         assigned = self.assignment()
-        changelogs = {tp for tp in assigned if tp.topic in self.app.tables.changelog_topics}
-        inputs = assigned - changelogs
-        self._check_copartitioning(assigned)
+        served, changelogs = assigned - self.app.tables.recovery.standby_tps, self.app.tables.changelog_topics
+        inputs = {tp for tp in served if tp.topic not in changelogs}
+        check(assigned, self._watched, self._settings.partitions)
+        astray = strays(served, changelogs)
         try:
-            positions, ends = await self._thread.rewind(inputs, changelogs)
+            positions, ends = await self._thread.rewind(inputs, served - inputs)
         except IllegalStateError:
+            self._rewind_due.clear()
             return  # assigned no longer: the next assignment asks again
         if epoch != self._epoch or not self.flow_active:
             return
-        self._rewind_wanted = False
+        self._rewind_due.clear()
         self._positions = positions
-        self._unread = {tp: end for tp, end in ends.items() if self._order[tp.topic]}
+        self._astray = astray
+        self._unread = {tp: end for tp, end in ends.items() if self._order[tp.topic] and tp not in astray}
         self._done = {}
         self._serving = True
         now = time.monotonic()
-        self._progress.assigned = frozenset((tp.topic, tp.partition) for tp in inputs)
-        self._progress.moved_at = {(tp.topic, tp.partition): now for tp in inputs}
+        self._progress.assigned = frozenset((tp.topic, tp.partition) for tp in inputs - astray)
+        self._progress.moved_at = {(tp.topic, tp.partition): now for tp in inputs - astray}
         self._progress.lag = {}
         self._progress.recovering, self._progress.missing = False, 0
+        self.app.assignor.whole |= self.app.assignor.served
         log.info(
             "serving",
-            partitions=sorted(f"{tp.topic}-{tp.partition}" for tp in inputs),
+            partitions=sorted(f"{tp.topic}-{tp.partition}" for tp in inputs - astray),
+            following=sorted(self.app.assignor.followed),
             restored=self._restored(),
             seconds=round(now - self._assigned_at, 3),
         )
-
-    def _check_copartitioning(self, assigned: set[TP]) -> None:
-        """Faust's assignor puts together what has the same partition count *and* the same subscribers, no more."""
-        for changelog in self.app.tables.changelog_topics:
-            held = {tp.partition for tp in assigned if tp.topic == changelog}
-            if missing := {tp.partition for tp in assigned} - held:
-                raise Fatal(
-                    f"partitions {sorted(missing)} were assigned without those of {changelog}: versions with different "
-                    "topics or tables cannot share a group; stop all of the old before the first of the new"
-                )
 
     def _owner(self, epoch: int, inputs: Records) -> Owned:
         """A process that was frozen, or cut off, learns late that its partitions went to another. In doubt it asks the
@@ -269,34 +233,33 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
     # -- restoring tables ----------------------------------------------------------------------------------------
 
     async def _restore(self, changelogs: Records) -> None:
-        """Write changelog records as the batches they came in. Faust's way is a queue, record by record, that a
-        rebalance empties; the bookkeeping by which it notices the end is kept for it here."""
-        recovery = self.app.tables.recovery
-        for tp, records in changelogs.items():
-            if tp in recovery.active_tps:
-                database = recovery.tp_to_table[tp].data._db_for_partition(tp.partition)
-                write(database, ((record.key, record.value) for record in records), records[-1].offset)
-                recovery.active_offsets[tp] = records[-1].offset
-                self._progress.restored += len(records)
-                self._restored_at = time.monotonic()
-        if not recovery.in_recovery:
+        """Write what was read of the changelogs, and tell Faust when that is all."""
+        restored, _ = self._write(changelogs)
+        if restored:
+            self._progress.restored += restored
+            self._restored_at = time.monotonic()
+        if not self.app.tables.recovery.in_recovery:
             return
         try:
-            for tp, left in recovery.active_remaining().items():
-                # The last offset may be a transaction's marker, which is fetched past but never handed out.
-                if left > 0 and await self.position(tp) > recovery.active_highwaters[tp]:
-                    recovery.active_offsets[tp] = recovery.active_highwaters[tp]
+            missing = await self.app.tables.missing()
         except IllegalStateError:
             return  # assigned no longer
-        self._progress.missing = sum(max(0, left) for left in recovery.active_remaining().values())
+        self._progress.missing = sum(missing.values())
         if time.monotonic() - self._told_at > TELL:
             self._told_at = time.monotonic()
             log.info("restoring", records=self._restored(), missing=self._progress.missing)
-        if not recovery.need_recovery():
-            recovery.signal_recovery_end.set()
+        if not missing:
+            self.app.tables.recovery.signal_recovery_end.set()
         elif time.monotonic() - self._restored_at > self._settings.recovery_timeout:
-            missing = {f"{tp.topic}-{tp.partition}": n for tp, n in recovery.active_remaining().items() if n > 0}
-            raise Transient(f"recovery is stuck: changelogs lack records that their ends promise: {missing}")
+            lacking = {f"{tp.topic}-{tp.partition}": left for tp, left in missing.items()}
+            raise Transient(f"recovery is stuck: changelogs lack records that their ends promise: {lacking}")
+
+    def _write(self, changelogs: Records) -> tuple[int, int]:
+        """How many records of what is to be served, and how many of what is followed."""
+        for tp, records in changelogs.items():
+            watch(self._watched, tp, records)
+        written: tuple[int, int] = self.app.tables.restore(changelogs)
+        return written
 
     def _restored(self) -> int:
         return self._progress.restored - self._restored_before
@@ -329,29 +292,34 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         self._progress.recovering = True
         self._progress.rebalances += 1
         self._progress.assigned = frozenset()
-        self._progress.lag, self._progress.moved_at = {}, {}
+        self._progress.lag, self._progress.moved_at, self._progress.following = {}, {}, {}
         await super().on_partitions_revoked(revoked)
         self._epoch += 1
-        self._serving = self._rewind_wanted = False
+        self._serving = False
+        self._rewind_due.clear()
         self._positions, self._done = {}, {}
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         # Faust leaves the flow on when it had no partitions before, and a fetch from then may still be under way.
         self.stop_flow()
         self._epoch += 1
-        self._serving = self._rewind_wanted = False
+        self._serving = False
+        self._rewind_due.clear()
         await self._parked.wait()
         # Left over from the last recovery, it would end the next one before it began.
         self.app.tables.recovery.signal_recovery_end.clear()
         self._assigned_at = self._restored_at = self._told_at = time.monotonic()
         self._restored_before = self._progress.restored
+        self._following = self._progress.caught_up = False
+        assignor = self.app.assignor
+        assignor.whole &= assignor.served | assignor.followed
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def perform_seek(self) -> None:
         """Not so: Faust calls this while a fetch may be under way, and only when there are partitions."""
 
     def on_tables_ready(self) -> None:
-        self._rewind_wanted = True
+        self._rewind_due.set()
 
     # Faust's stall detectors look at streams and at its own acknowledgements, which do not exist here; Progress does.
     def verify_event_path(self, now: float, tp: TP) -> None: ...
@@ -373,30 +341,6 @@ class Transport(driver.Transport):  # type: ignore[misc]
         self.handler = handler
 
 
-class TableManager(manager.TableManager):  # type: ignore[misc]
-    async def on_start(self) -> None:
-        # Faust's own sleeps for a second first, so that agents may add tables. Here all are there.
-        await self._update_channels()
-        await self.recovery.start()
-
-    def on_actives_ready(self) -> None:
-        super().on_actives_ready()
-        self.app.consumer.on_tables_ready()
-
-
-class Tables:
-    """The app's tables, by partition, past Faust's accessors: those look for the event that a stream is handling."""
-
-    def __init__(self, app: faust.App) -> None:
-        self._stores = {name: table.data for name, table in app.tables.items()}
-
-    def reader(self, partition: int) -> PartitionStore:
-        return PartitionStore({name: store._db_for_partition(partition) for name, store in self._stores.items()})
-
-    def write(self, table: str, partition: int, changes: Mapping[bytes, bytes | None], offset: int) -> None:
-        write(self._stores[table]._db_for_partition(partition), changes.items(), offset)
-
-
 def new_app(
     settings: EngineSettings, topics: Mapping[str, int], tables: Iterable[str], progress: Progress, handler: Handler
 ) -> faust.App:
@@ -410,6 +354,7 @@ def new_app(
         store="rocksdb://",
         datadir=str(settings.state_dir),
         autodiscover=False,
+        PartitionAssignor=Assignor,
         TableManager=TableManager,
         web_enabled=False,
         # Members that share a URL would share an entry in the assignor's books.
@@ -417,7 +362,7 @@ def new_app(
         topic_partitions=settings.partitions,
         topic_allow_declare=False,
         topic_disable_leader=True,
-        table_standby_replicas=0,
+        table_standby_replicas=settings.standby_replicas,
         stream_recovery_delay=0.0,
         stream_wait_empty=True,
         broker_client_id=settings.instance,
@@ -439,12 +384,6 @@ def new_app(
     for topic in topics:
         # What an agent would do; without one nothing consumes the topic behind our back.
         app.topics.add(app.topic(topic, key_type=bytes, value_type=bytes, partitions=settings.partitions))
-    options = {
-        "block_cache_size": 16 << 20,
-        "write_buffer_size": 8 << 20,
-        "max_write_buffer_number": 2,
-        "bloom_filter_size": 10,
-    }
     for table in tables:
-        app.Table(table, partitions=settings.partitions, key_type=bytes, value_type=bytes, options=dict(options))
+        app.Table(table, partitions=settings.partitions, key_type=bytes, value_type=bytes, options=dict(DATABASE))
     return app

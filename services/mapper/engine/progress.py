@@ -20,6 +20,12 @@ class Progress:
     """Changelog records read back into the tables."""
     missing: int = 0
     """Changelog records that are still to be read back."""
+    followed: int = 0
+    """Changelog records that were written for partitions that another serves."""
+    following: dict[tuple[str, int], int] = field(default_factory=dict)
+    """Changelog partitions of these, each with the records that it is behind, as of its last fetch."""
+    caught_up: bool = False
+    """Whether there are any, and none of them is far behind."""
     rebalances: int = 0
     recovering: bool = True
     """True from the loss of an assignment until the tables of the next one are restored."""
@@ -31,6 +37,12 @@ class Progress:
     """Monotonic seconds when a batch of the partition was last done, or when the partition was assigned."""
     looked_at: float = 0.0
     """Monotonic seconds when records were last asked for, whether there were any or not."""
+
+    @property
+    def ready(self) -> bool:
+        """Takes part in the work. One that serves does, however far behind what it follows is; one that only follows
+        does once it could take over."""
+        return not self.recovering and (bool(self.assigned) or self.caught_up)
 
     def stuck(self, now: float, patience: float) -> list[tuple[str, int]]:
         """Partitions that are behind and have not moved for so many seconds, however busy the others are."""

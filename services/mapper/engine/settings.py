@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from syncline.contracts.tables import Home
 from syncline.contracts.topics import MESSAGE_BYTES
 from syncline.runtime.security import Address
 
@@ -21,6 +23,8 @@ class EngineSettings:
     """Of every topic and changelog of every hop."""
     state_dir: Path
     """Where RocksDB lives while the process does. Belongs to this process alone; emptied at start."""
+    homes: Mapping[str, Home] = field(default_factory=dict)
+    """By which key a table's rows lie in their partitions; a table that is not named is not looked after."""
     instance: str = "mapper"
     """This process's name in the brokers' logs and in descriptions of the group."""
     session_timeout: float = 12.0
@@ -32,6 +36,10 @@ class EngineSettings:
     changelogs, one after the other, and all must fit into `rebalance_timeout`."""
     recovery_timeout: float = 60.0
     """Without a single changelog record while some are missing, recovery counts as stuck."""
+    standby_replicas: int = 0
+    """So many other members follow the changelogs of each partition, to take it over without reading them."""
+    standby_lag: int = 10_000
+    """Changelog records that a follower may be behind and still counts as ready: it reads so many in a moment."""
     commit_interval: float = 1.0
     batch_records: int = 10_000
     """Most records that one pass takes, over all partitions. The event loop is held while a pass computes."""

@@ -42,6 +42,10 @@ class PartitionStore:
             rows.next()
         return found
 
+    def close(self) -> None:
+        """Let go of the iterators: while there is one, its database cannot be closed."""
+        self._iterators.clear()
+
 
 def write(database: Rdict, changes: Iterable[tuple[bytes, bytes | None]], offset: int) -> None:
     """Store changes and the changelog offset that they reach in one atomic step, so that neither is there alone."""

@@ -1,4 +1,4 @@
-"""The releases whose insides faust_seam.py knows; with another the mapper does not start."""
+"""The releases whose insides the faust_* modules know; with another the mapper does not start."""
 
 from __future__ import annotations
 

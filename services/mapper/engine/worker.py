@@ -15,7 +15,8 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from services.mapper.engine.batch import Batch, Processor
-from services.mapper.engine.faust_seam import Owned, Records, Tables, new_app
+from services.mapper.engine.faust_seam import Owned, new_app
+from services.mapper.engine.faust_tables import Records
 from services.mapper.engine.hop import Hop, changelog_topic
 from services.mapper.engine.progress import Progress
 from services.mapper.engine.settings import EngineSettings
@@ -68,13 +69,17 @@ class Engine:
             app = new_app(self._settings, order, self._changelogs, self.progress, self._handle)
             self._processor = Processor(
                 lambda: app.producer._producer,
-                Tables(app),
+                app.tables.databases,
                 self._changelogs,
                 self.progress,
                 self._declared,
                 record_limit=self._settings.max_request_size - 1024,
             )
-            await self._serve(app, stop)
+            try:
+                await self._serve(app, stop)
+            finally:
+                # Whatever became of the rest: RocksDB's threads must not outlive the interpreter.
+                app.tables.databases.close()
 
     async def _serve(self, app: Any, stop: asyncio.Event) -> None:
         starting = asyncio.create_task(app.start())

@@ -28,6 +28,7 @@ def test_the_defaults() -> None:
         "log_level": "info",
         "log_format": "json",
         "session_timeout": 12.0,
+        "standby_replicas": 1,
         "writer_linger": 0.5,
         "writer_batch": 2000,
         "reject_limit": 200,

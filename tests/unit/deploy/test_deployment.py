@@ -174,6 +174,7 @@ def test_each_process_reaches_what_it_needs_and_nothing_else() -> None:
         "poller": {dns, kafka, postgres, salesforce},
         "mapper": {dns, kafka},
         "writer": {dns, kafka, postgres, salesforce},
+        "console": {dns, kafka, postgres, salesforce},
         "migrate": {dns, postgres},
         "topics": {dns, kafka},
     }

@@ -85,6 +85,7 @@ def test_every_exported_metric_is_looked_at() -> None:
     asked = {name for each in expressions() for name in re.findall(r"\bsyncline_\w+", each)}
     assert EXPORTED.keys() - asked == {
         "syncline_mapper_batches_total",
+        "syncline_mapper_followed_total",
         "syncline_mapper_restored_total",
         "syncline_poller_requests_total",
     }

@@ -53,12 +53,32 @@ async def test_who_is_alive(
     await watching
 
 
-async def test_ready_with_partitions_and_whole_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("progress", "ready"),
+    [
+        (Progress(assigned=frozenset({ONE}), recovering=False), True),
+        (Progress(assigned=frozenset({ONE}), recovering=True), False),
+        (Progress(assigned=frozenset({ONE}), recovering=False, following={TWO: 1_000_000}), True),
+        (Progress(recovering=False, following={TWO: 1_000_000}), False),
+        (Progress(recovering=False, following={TWO: 5}, caught_up=True), True),
+        (Progress(recovering=True, following={TWO: 5}, caught_up=True), False),
+        (Progress(recovering=False), False),
+    ],
+    ids=[
+        "serves",
+        "restores",
+        "serves and is behind",
+        "only follows and is behind",
+        "could take over",
+        "takes over",
+        "idle",
+    ],
+)
+async def test_who_is_ready(monkeypatch: pytest.MonkeyPatch, progress: Progress, ready: bool) -> None:
     monkeypatch.setattr(mapper, "LOOK", 0.001)
-    for assigned, recovering, ready in ((frozenset({ONE}), False, True), (frozenset({ONE}), True, False)):
-        progress, health, stop = Progress(assigned=assigned, recovering=recovering), Health(), asyncio.Event()
-        watching = asyncio.create_task(mapper.watch(progress, health, stop))
-        await asyncio.sleep(0)
-        assert health.ready == ready
-        stop.set()
-        await watching
+    health, stop = Health(), asyncio.Event()
+    watching = asyncio.create_task(mapper.watch(progress, health, stop))
+    await asyncio.sleep(0)
+    assert health.ready == ready
+    stop.set()
+    await watching

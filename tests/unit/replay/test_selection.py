@@ -23,7 +23,7 @@ def chosen(**words: Any) -> Selection:
 
 def test_nothing_typed_is_everything_that_is_read() -> None:
     selection = chosen()
-    assert selection.places(NAMES, 3) == {NAMES.changes(kind): range(3) for kind in config().sources}
+    assert selection.places(NAMES, [3]) == {NAMES.changes(kind): range(3) for kind in config().sources}
     assert selection.replay == Replay(kept=True, pipelines=None)
 
 
@@ -40,7 +40,7 @@ def test_an_object_is_called_as_in_the_configuration_as_in_names_or_alone(typed:
 
 def test_a_record_is_looked_for_in_its_own_partition_only_and_taken_by_its_key() -> None:
     selection = chosen(records=[f"Contact/{CONTACT.id}"])
-    assert selection.places(NAMES, 4) == {CHANGES: {partition_of(CONTACT.id.encode(), 4)}}
+    assert selection.places(NAMES, [4]) == {CHANGES: {partition_of(CONTACT.id.encode(), 4)}}
     lying = [message(CHANGES, ref.id, b"{}") for ref in (CONTACT, OTHER, CONTACT)]
     assert selection.taken(lying, NAMES) == [lying[0], lying[2]]
     assert chosen().taken(lying, NAMES) == lying
@@ -54,10 +54,10 @@ def test_a_record_without_its_object_may_be_one_of_each() -> None:
 
 def test_offsets_leave_the_other_partitions_out() -> None:
     selection = chosen(objects=["Contact"], offsets={2: 17})
-    assert selection.places(NAMES, 4) == {CHANGES: {2}}
+    assert selection.places(NAMES, [4]) == {CHANGES: {2}}
     number = partition_of(CONTACT.id.encode(), 4)
     elsewhere = chosen(records=[f"Contact/{CONTACT.id}"], offsets={(number + 1) % 4: 0})
-    assert elsewhere.places(NAMES, 4) == {CHANGES: set()}
+    assert elsewhere.places(NAMES, [4]) == {CHANGES: set()}
 
 
 @pytest.mark.parametrize(

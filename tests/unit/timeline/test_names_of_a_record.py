@@ -47,7 +47,7 @@ def test_links_join_a_record_with_all_its_names() -> None:
 
 def test_messages_are_looked_for_where_their_keys_live() -> None:
     keys = wanted.keys([CONTACT, CUSTOMER], [CONTACT.kind], NAMES)
-    places = wanted.places(keys, 12)
+    places = wanted.places(keys, [12])
     changes = NAMES.changes(CONTACT.kind)
     assert places[changes] == places[NAMES.replay] == {partition_of(CONTACT.id.encode(), 12)}
     assert places[NAMES.results] == {partition_of(str(ref).encode(), 12) for ref in (CONTACT, CUSTOMER)}
