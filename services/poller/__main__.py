@@ -51,7 +51,7 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
         await stack.enter_async_context(serve(health, settings.metrics_host, settings.metrics_port))
 
         async def open_state() -> Any:
-            url = settings.database_url.get_secret_value()
+            url = settings.database_url
             return await stack.enter_async_context(connect(url, application="syncline-poller"))
 
         async def open_kafka() -> Publisher:

@@ -49,7 +49,7 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
 
         async def start() -> tuple[Links, Conflicts, Deletions]:
             await check_topics(settings.kafka, [*topics, *published], partitions=settings.partitions)
-            url = settings.database_url.get_secret_value()
+            url = settings.database_url
             pool = await stack.enter_async_context(connect(url, application="syncline-writer"))
             await check_migrated(pool)
             return Links(pool), Conflicts(pool), Deletions(pool)

@@ -99,7 +99,7 @@ async def status(settings: Settings, config: Config, *, quota: bool, quick: bool
         names.writer: [*map(names.commands, config.targets)],
     }
     found = await groups(settings.kafka, wanted, partitions=settings.partitions)
-    async with connect(settings.database_url.get_secret_value(), application="syncline-status", size=1) as pool:
+    async with connect(settings.database_url, application="syncline-status", size=1) as pool:
         await check_migrated(pool)
         known = {each.kind: each for each in await Cursors(pool).all()}
         waiting, last_day = await Conflicts(pool).counts()

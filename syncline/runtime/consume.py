@@ -15,6 +15,8 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from syncline.contracts.errors import Transient
 from syncline.contracts.topics import MESSAGE_BYTES
 from syncline.runtime.backoff import delays
+from syncline.runtime.clients import new_consumer, unreachable
+from syncline.runtime.security import Address
 from syncline.runtime.waiting import patiently
 
 log = structlog.get_logger()
@@ -62,7 +64,7 @@ async def consume(
     topics: Sequence[str],
     handle: Handle,
     *,
-    address: str,
+    address: Address,
     group: str,
     client_id: str,
     stop: asyncio.Event,
@@ -85,8 +87,8 @@ async def consume(
     rebalances = _BetweenPasses(idle)
 
     async def join() -> AIOKafkaConsumer:
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=address,
+        consumer = new_consumer(
+            address,
             group_id=group,
             client_id=client_id,
             enable_auto_commit=False,
@@ -160,14 +162,14 @@ def _by_topic(
     return found
 
 
-async def _started(consumer: AIOKafkaConsumer, address: str) -> AIOKafkaConsumer:
+async def _started(consumer: AIOKafkaConsumer, address: Address) -> AIOKafkaConsumer:
     """Returns when the group has given it partitions. One that cannot start is closed: each try takes a new one."""
     try:
         await consumer.start()
     except BaseException as error:
         await consumer.stop()
         if isinstance(error, KafkaError):
-            raise Transient(f"Kafka at {address} cannot be reached: {error}") from error
+            raise await unreachable(address, error) from error
         raise
     return consumer
 

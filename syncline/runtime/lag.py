@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 
 from syncline.runtime.admin import asking
 from syncline.runtime.scan import Offsets, reader
+from syncline.runtime.security import Address
 
 FOUND = 15.0
 """Seconds within which a broker finds who coordinates a group."""
@@ -42,7 +43,7 @@ class Group:
         return sum(self.lag.values())
 
 
-async def groups(address: str, wanted: Mapping[str, Sequence[str]], *, partitions: int) -> list[Group]:
+async def groups(address: Address, wanted: Mapping[str, Sequence[str]], *, partitions: int) -> list[Group]:
     """By name, each with the topics that it reads. Raises Transient."""
     async with watching(address, wanted, partitions=partitions) as watch:
         return await watch.groups()
@@ -94,7 +95,7 @@ class Watch:
 
 
 @asynccontextmanager
-async def watching(address: str, wanted: Mapping[str, Sequence[str]], *, partitions: int) -> AsyncIterator[Watch]:
+async def watching(address: Address, wanted: Mapping[str, Sequence[str]], *, partitions: int) -> AsyncIterator[Watch]:
     """`wanted`: group to the topics that it reads. Raises Transient, also inside."""
     async with reader(address) as consumer, asking(address) as admin:
         yield Watch(consumer, admin, wanted, partitions)
@@ -104,7 +105,7 @@ Stage = tuple[str, Sequence[str]]
 """A consumer group, and topics that it reads."""
 
 
-async def worked_off(address: str, stages: Sequence[Stage], *, partitions: int, within: float) -> bool:
+async def worked_off(address: Address, stages: Sequence[Stage], *, partitions: int, within: float) -> bool:
     """Wait until each group has done what was on its topics when its turn came, one stage after the other: what a stage
     makes of that is on the next one's topics by then. False when `within` seconds did not suffice. Raises Transient."""
     until = time.monotonic() + within

@@ -145,7 +145,7 @@ async def test_status_tells_lag_by_service_without_any_running(call: OnCall) -> 
     }
     consumer = AIOKafkaConsumer(
         commands,
-        bootstrap_servers=call.settings.kafka,
+        bootstrap_servers=call.settings.kafka.servers,
         group_id=names.writer,
         enable_auto_commit=False,
         heartbeat_interval_ms=100,

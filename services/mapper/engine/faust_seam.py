@@ -27,6 +27,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from services.mapper.engine.assignment import Numbers
+from services.mapper.engine.faust_access import Producer, brokers
 from services.mapper.engine.faust_assignor import Assignor
 from services.mapper.engine.faust_tables import DATABASE, Records, TableManager
 from services.mapper.engine.faust_thread import POLL, ConsumerThread
@@ -327,11 +328,6 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
     def verify_recovery_event_path(self, now: float, tp: TP) -> None: ...
 
 
-class Producer(driver.Producer):  # type: ignore[misc]
-    def _settings_extra(self) -> Mapping[str, Any]:
-        return {"acks": "all", "enable_idempotence": True}  # Faust has no setting for it outside of transactions
-
-
 class Transport(driver.Transport):  # type: ignore[misc]
     Consumer = Consumer
     Producer = Producer
@@ -355,7 +351,7 @@ def new_app(
     """
     app = faust.App(
         settings.app_id,
-        broker=[f"kafka://{address}" for address in settings.kafka.split(",")],
+        broker=brokers(settings),
         store="rocksdb://",
         datadir=str(settings.state_dir),
         autodiscover=False,

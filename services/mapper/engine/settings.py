@@ -9,14 +9,15 @@ from pathlib import Path
 from syncline.contracts.tables import Home
 from syncline.contracts.topics import MESSAGE_BYTES
 from syncline.runtime.consume import HEARTBEAT
+from syncline.runtime.security import Address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
     """Times are in seconds, sizes in bytes."""
 
-    kafka: str
-    """Bootstrap servers, host:port separated by commas."""
+    kafka: Address
+    """Where the brokers are, and how they let us in."""
     app_id: str
     """The consumer group, and the start of the changelogs' names."""
     partitions: int
