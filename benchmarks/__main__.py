@@ -1,4 +1,4 @@
-"""`python -m benchmarks [STAGE] [--json] [--records N] [--pipelines FILE]`."""
+"""`python -m benchmarks [STAGE]... [--json] [--records N] [--pipelines FILE]`."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from benchmarks.mapper import mapper
 from benchmarks.poller import poller
 from benchmarks.recovery import recovery
 from benchmarks.replay import replay
+from benchmarks.scaling import scaling
 from benchmarks.stage import Bench, Row, opened
 from benchmarks.writer import writer
 from syncline.contracts.errors import SynclineError
@@ -49,6 +50,7 @@ STAGES = {
     "recovery": Stage(recovery, 200_000),
     "writer": Stage(writer, 10_000),
     "replay": Stage(replay, 200_000),
+    "scaling": Stage(scaling, 20_000),
 }
 
 
@@ -88,22 +90,22 @@ def shown(figures: Iterable[Found]) -> Table:
 
 
 @click.command()
-@click.argument("stage", type=click.Choice(list(STAGES)), required=False)
+@click.argument("stages", metavar="[STAGE]...", type=click.Choice(list(STAGES)), nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of the table.")
 @click.option("--records", type=click.IntRange(min=FEWEST), help="Of each stage, instead of its own default.")
 @click.option("--pipelines", type=click.Path(path_type=Path, exists=True), help="Instead of the stage's own.")
-def main(stage: str | None, as_json: bool, records: int | None, pipelines: Path | None) -> None:
-    """Measure the stages as they ship, on a real Kafka and PostgreSQL and a simulated org."""
+def main(stages: tuple[str, ...], as_json: bool, records: int | None, pipelines: Path | None) -> None:
+    """Measure the stages as they ship, all or these, on a real Kafka and PostgreSQL and a simulated org."""
     logging.basicConfig(level=logging.ERROR)  # aiokafka warns of every retry while a new topic's leader is chosen
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
     console = Console(stderr=True)
     try:
-        figures = asyncio.run(measure([stage] if stage else list(STAGES), records, pipelines, console.print))
+        figures = asyncio.run(measure(stages or list(STAGES), records, pipelines, console.print))
     except SynclineError as error:
         raise click.ClickException(str(error)) from None
     if as_json:
         documents = {name: found.document() for name, found in figures.items()}
-        click.echo(json.dumps(documents[stage] if stage else documents, indent=2))
+        click.echo(json.dumps(documents[stages[0]] if len(stages) == 1 else documents, indent=2))
     else:
         Console().print(shown(figures.values()))
 

@@ -27,7 +27,10 @@ from hypothesis import settings
 from syncline.local.kafka import KAFKA_VERSION, kafka
 from syncline.local.machine import run_dir
 from syncline.local.postgres import POSTGRES_VERSION, Databases, postgres
-from syncline.local.stack import DATABASE_VARIABLE, KAFKA_VARIABLE, place
+from syncline.local.stack import DATABASE_VARIABLE, KAFKA_VARIABLE
+from syncline.runtime.postgres import place
+from tests.secured import Estate, estate
+from tests.secured_postgres import Database, programs, secured_postgres
 
 FOLDERS = ("unit", "contract", "integration", "e2e")  # in the order in which they run
 KAFKA_IMAGE = "confluentinc/cp-kafka:7.6.0"  # the one that testcontainers knows how to configure
@@ -91,6 +94,24 @@ async def kafka_address(pytestconfig: pytest.Config) -> AsyncIterator[str]:
         else:
             data_dir = running.enter_context(run_dir(name="tests-kafka"))
             yield (await running.enter_async_context(kafka(data_dir))).address
+
+
+@pytest.fixture(scope="session")
+async def secured() -> AsyncIterator[Estate]:
+    """A broker that asks who one is, for the whole run: always a local one, as the tests replace what it trusts."""
+    with run_dir(name="tests-secured") as folder:
+        async with estate(folder) as running:
+            yield running
+
+
+@pytest.fixture(scope="session")
+async def secured_database() -> AsyncIterator[Database]:
+    """A PostgreSQL that takes nobody without TLS; skips where the machine has no programs for it."""
+    if programs() is None:
+        pytest.skip("no PostgreSQL with TLS on this machine; Debian's package postgresql is one")
+    with run_dir(name="tests-secured-postgres") as folder:
+        async with secured_postgres(folder) as running:
+            yield running
 
 
 @pytest.fixture

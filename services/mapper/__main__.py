@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from syncline.runtime.early import end_at_once
+
+if __name__ == "__main__":
+    end_at_once()  # before the imports below, which take a second
+
 import asyncio
 import random
 import sys
@@ -22,6 +27,7 @@ from syncline.config.settings import Settings
 from syncline.contracts.tables import HOMES
 from syncline.contracts.topics import topics
 from syncline.runtime.admin import check_topics
+from syncline.runtime.consume import IDLE
 from syncline.runtime.health import Health, serve
 from syncline.runtime.tuning import tune
 from syncline.runtime.waiting import patiently, pause, together
@@ -78,10 +84,15 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
 
 
 async def watch(progress: Progress, health: Health, stop: asyncio.Event) -> None:
-    """Ready once it serves, or could. Alive while records are asked for and no partition with records stands still."""
+    """Ready once it serves, or could, or has nothing to do. Alive while records are asked for and no partition with
+    records stands still."""
     looked: tuple[float, int] | None = None
     while not stop.is_set():
         health.set_ready(progress.ready)
+        idle = progress.ready and progress.idle
+        if idle and not health.idle:
+            log.info("idle", why=IDLE)
+        health.set_idle(idle)
         now = (progress.looked_at, progress.rebalances)
         stuck = progress.stuck(time.monotonic(), STUCK)
         if not stuck and now != looked:

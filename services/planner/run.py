@@ -159,9 +159,7 @@ async def _desk(settings: Settings, config: Config, progress: Progress) -> Async
     names = settings.names
     await check_topics(settings, config)
     async with AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(
-            connect(settings.database_url.get_secret_value(), application="syncline-plan", size=2)
-        )
+        pool = await stack.enter_async_context(connect(settings.database_url, application="syncline-plan", size=2))
         await check_migrated(pool)
         reads = {
             names.mapper: [*map(names.changes, config.sources), names.replay, names.mapped, names.results],

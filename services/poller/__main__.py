@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from syncline.runtime.early import end_at_once
+
+if __name__ == "__main__":
+    end_at_once()  # before the imports below, which take a second
+
 import asyncio
 import random
 import sys
@@ -46,7 +51,7 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
         await stack.enter_async_context(serve(health, settings.metrics_host, settings.metrics_port))
 
         async def open_state() -> Any:
-            url = settings.database_url.get_secret_value()
+            url = settings.database_url
             return await stack.enter_async_context(connect(url, application="syncline-poller"))
 
         async def open_kafka() -> Publisher:
@@ -78,7 +83,7 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
             health.beat()
 
         await together(
-            Rota(leases, list(sources), loop.read, beat=beat).run(stop),
+            Rota(leases, list(sources), loop.read, beat=beat, idle=health.set_idle).run(stop),
             consume(
                 [names.requests],
                 Requests(sources, publishing, names, metrics, streams=set(config.sources) - set(config.polled)).handle,

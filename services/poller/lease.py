@@ -18,13 +18,16 @@ log = structlog.get_logger()
 FAREWELL = 10.0
 """Seconds that a page in flight gets at shutdown before it is dropped; the next holder reads it again."""
 
+LOOK = 1.0
+"""Most seconds between two looks at who is alive and what is free: so long an object waits that somebody gave back."""
+
 Read = Callable[[Lease, asyncio.Event], Awaitable[None]]
 """Reads one object until the event is set."""
 
 
-def fair_share(objects: int, replicas: int) -> int:
-    """The most that one replica holds: rounded up, so that together they hold all."""
-    return -(-objects // replicas)
+def fair_share(objects: int, replicas: int, rank: int) -> int:
+    """What the replica of this rank holds: together they hold all, and none two more than another."""
+    return objects // replicas + (rank < objects % replicas)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +39,27 @@ class Work:
 class Rota:
     """Runs `read` for every lease that this replica holds."""
 
-    def __init__(self, leases: Leases, kinds: Collection[Object], read: Read, *, beat: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        leases: Leases,
+        kinds: Collection[Object],
+        read: Read,
+        *,
+        beat: Callable[[int], None],
+        idle: Callable[[bool], None] = lambda _: None,
+    ) -> None:
+        """beat: called each round with how many leases are held; idle: when it begins or ends that there are more
+        replicas than objects and none is left for this one."""
         self._leases = leases
         self._kinds = kinds
         self._read = read
         self._beat = beat
+        self._tell_idle = idle
+        self._idle = False
         self._works: dict[Lease, Work] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Renews at a third of the leases' time, calling `beat` with how many are held. Returns after `stop`."""
+        """Renews at each look, calling `beat` with how many are held. Returns after `stop`."""
         try:
             while not stop.is_set():
                 try:
@@ -52,18 +67,18 @@ class Rota:
                 except Transient as error:
                     log.warning("waiting for the state database", why=str(error))
                 self._beat(len(self._works))
-                await pause(self._leases.seconds / 3, stop)
+                await pause(min(LOOK, self._leases.seconds / 3), stop)
         finally:
             await self._end()
 
     async def round(self) -> None:
         """Look once at who is alive and what is held; start, stop and take accordingly."""
-        alive = await self._leases.beat()
+        alive, rank = await self._leases.beat()
         held = await self._leases.renew()
         for lease, work in self._works.items():
             if lease not in held:
                 work.stop.set()
-        share = fair_share(len(self._kinds), alive)
+        share = fair_share(len(self._kinds), alive, rank)
         # A worker that is about to stop still reads, so it counts until it has given its lease back.
         for lease in sorted(self._works)[share:]:
             self._works[lease].stop.set()
@@ -77,6 +92,21 @@ class Rota:
         if (room := share - len(self._works)) > 0:
             for lease in await self._leases.take(self._kinds, room):
                 self._start(lease)
+        self._see_idle(replicas=alive)
+
+    def _see_idle(self, replicas: int) -> None:
+        idle = not self._works and replicas > len(self._kinds) > 0
+        if idle == self._idle:
+            return
+        self._idle = idle
+        self._tell_idle(idle)
+        if idle:
+            log.info(
+                "idle",
+                replicas=replicas,
+                objects=len(self._kinds),
+                why="every object has a reader already: this replica takes over as soon as another goes",
+            )
 
     def _start(self, lease: Lease) -> None:
         stop = asyncio.Event()
@@ -85,22 +115,29 @@ class Rota:
     async def _work(self, lease: Lease, stop: asyncio.Event) -> None:
         try:
             await self._read(lease, stop)
-            await self._leases.release(lease)
-        except Transient as error:
-            log.warning("not released: the lease runs out by itself", object=str(lease.kind), why=str(error))
+            await self._release(lease)
         finally:
             del self._works[lease]
 
+    async def _release(self, lease: Lease) -> None:
+        try:
+            await self._leases.release(lease)
+        except Transient as error:
+            log.warning("not released: the lease runs out by itself", object=str(lease.kind), why=str(error))
+
     async def _end(self) -> None:
-        tasks = [work.task for work in self._works.values()]
-        for work in self._works.values():
+        works = dict(self._works)
+        for work in works.values():
             work.stop.set()
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=FAREWELL)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        # Before the leases are given back: they are then in the others' shares already.
         try:
             await self._leases.leave()
         except Transient as error:
             log.warning("not signed off: the others notice by the clock", why=str(error))
+        if works:
+            await asyncio.wait([work.task for work in works.values()], timeout=FAREWELL)
+        for lease, work in works.items():
+            if not work.task.done():
+                work.task.cancel()
+                await asyncio.gather(work.task, return_exceptions=True)
+                await self._release(lease)

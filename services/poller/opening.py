@@ -50,7 +50,7 @@ class Opening:
             await self._open_salesforce(name, system, kinds)
 
     async def _open_postgres(self, name: str, system: PostgresSystem, kinds: list[Object]) -> None:
-        pool = await self._stack.enter_async_context(open_pool(system.url.get_secret_value(), size=len(kinds) + 2))
+        pool = await self._stack.enter_async_context(open_pool(system.url, size=len(kinds) + 2))
         notifications = Notifications(pool, [kind.name for kind in kinds])
         for kind in kinds:
             self.sources[kind] = PostgresSource(

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from syncline.runtime.early import end_at_once
+
+if __name__ == "__main__":
+    end_at_once()  # before the imports below, which take a second
+
 import asyncio
 import random
 import sys
@@ -44,7 +49,7 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
 
         async def start() -> tuple[Links, Conflicts, Deletions]:
             await check_topics(settings.kafka, [*topics, *published], partitions=settings.partitions)
-            url = settings.database_url.get_secret_value()
+            url = settings.database_url
             pool = await stack.enter_async_context(connect(url, application="syncline-writer"))
             await check_migrated(pool)
             return Links(pool), Conflicts(pool), Deletions(pool)
@@ -97,6 +102,7 @@ async def main(settings: Settings, config: Config, stop: asyncio.Event) -> None:
             session_timeout=settings.session_timeout,
             rng=rng,
             ready=health.set_ready,
+            idle=health.set_idle,
             beat=health.beat,
         )
 

@@ -101,7 +101,7 @@ async def _decide(links: Links, row: Conflict, winner: str) -> bool:
 
 @asynccontextmanager
 async def _state(settings: Settings) -> AsyncIterator[Any]:
-    async with connect(settings.database_url.get_secret_value(), application="syncline-conflicts", size=1) as pool:
+    async with connect(settings.database_url, application="syncline-conflicts", size=1) as pool:
         await check_migrated(pool)
         yield pool
 

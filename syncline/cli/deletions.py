@@ -74,6 +74,6 @@ def _told(pipeline: str, deletions: int, what: str) -> str:
 
 async def _with_state(work: Callable[[Any], Awaitable[Any]]) -> Any:
     settings, _ = configured()
-    async with connect(settings.database_url.get_secret_value(), application="syncline-deletions", size=1) as pool:
+    async with connect(settings.database_url, application="syncline-deletions", size=1) as pool:
         await check_migrated(pool)
         return await work(pool)

@@ -95,12 +95,12 @@ def migrate_command(hub: bool) -> None:
 
     async def go() -> None:
         settings, config = configured()
-        async with connect(settings.database_url.get_secret_value(), application="syncline-migrate", size=1) as pool:
+        async with connect(settings.database_url, application="syncline-migrate", size=1) as pool:
             applied = await migrate(pool)
             click.echo(f"state schema: {', '.join(applied) or 'up to date'}")
         for name, system in config.systems.items():
             if isinstance(system, PostgresSystem):
-                async with connect(system.url.get_secret_value(), application="syncline-migrate", size=1) as pool:
+                async with connect(system.url, application="syncline-migrate", size=1) as pool:
                     if hub:
                         await create_hub(pool)
                     made = await install(pool, system.objects)

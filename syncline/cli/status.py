@@ -51,7 +51,7 @@ def status_command(quota: bool, quick: bool, as_json: bool) -> None:
 
 def _status(found: Status) -> dict[str, Any]:
     stages = [
-        {"stage": stage, "replicas": group.members, "lag": group.total, "topics": group.lag}
+        {"stage": stage, "replicas": group.members, "idle": group.idle, "lag": group.total, "topics": group.lag}
         for stage, group in found.stages.items()
     ]
     readings = [
@@ -88,7 +88,8 @@ def _stages(found: Status) -> Table:
     table.add_column("on")
     for stage, group in found.stages.items():
         behind = ", ".join(f"{topic} {count:,}" for topic, count in group.lag.items() if count)
-        replicas = Text(f"{group.members:,}", style="" if group.members else "bold red")
+        idle = f" ({group.idle:,} idle)" if group.idle else ""
+        replicas = Text(f"{group.members:,}{idle}", style="" if group.members else "bold red")
         table.add_row(stage, replicas, f"{group.total:,}", Text(behind, overflow="fold"))
     return table
 

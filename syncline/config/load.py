@@ -13,9 +13,10 @@ from pydantic import ValidationError
 
 from syncline.config import tables
 from syncline.config.files import Place, read, together
-from syncline.config.model import Config
+from syncline.config.model import Config, Filled
 from syncline.config.overrides import overridden
-from syncline.contracts.errors import Fatal
+from syncline.contracts.errors import Fatal, Transient
+from syncline.runtime.secret import read_file
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
@@ -34,7 +35,10 @@ def parse(text: str, *, name: str, environ: Mapping[str, str]) -> Config:
     written = together(text, name)
     document, variables, faults = overridden(written.document, environ)
     missing: list[str] = []
-    filled = _fill(document, environ, missing)
+    try:
+        filled = _fill(document, environ, missing)
+    except Transient as error:
+        raise Fatal(str(error)) from error
     if missing:
         faults.append(f"{name}: set the environment variables {', '.join(sorted(set(missing)))}")
     if faults:
@@ -68,7 +72,8 @@ def _origin(place: Place, document: Any, variables: Mapping[Place, str]) -> str 
 def _fill(value: Any, environ: Mapping[str, str], missing: list[str]) -> Any:
     """`${NAME}` and `${NAME:-default}` in any text; the names without a value are added to `missing`.
 
-    As in a shell, the default also stands in for a value that is empty. Raises Fatal for a file that cannot be read.
+    As in a shell, the default also stands in for a value that is empty. Text that a file has a part in is Filled.
+    Raises Transient for a file that cannot be read.
     """
     if isinstance(value, str):
 
@@ -79,7 +84,9 @@ def _fill(value: Any, environ: Mapping[str, str], missing: list[str]) -> Any:
                 missing.append(name)
             return given or default or ""
 
-        return _VARIABLE.sub(found, value)
+        text = _VARIABLE.sub(found, value)
+        renewed = any(_file(name, environ) for name, _ in _VARIABLE.findall(value))
+        return Filled(text, lambda: _VARIABLE.sub(found, value)) if renewed else text
     if isinstance(value, dict):
         return {key: _fill(item, environ, missing) for key, item in value.items()}
     if isinstance(value, list):
@@ -89,15 +96,17 @@ def _fill(value: Any, environ: Mapping[str, str], missing: list[str]) -> Any:
 
 def _given(name: str, environ: Mapping[str, str]) -> str | None:
     """The variable, else what is in the file that <name>_FILE names: a secret need not be in the environment."""
-    path = environ.get(f"{name}_FILE")
-    if name in environ or not path:
+    path = _file(name, environ)
+    if not path:
         return environ.get(name)
     try:
-        return Path(path).read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise Fatal(f"{name}_FILE: cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError:
-        raise Fatal(f"{name}_FILE: cannot read {path}: it is not UTF-8 text") from None
+        return read_file(path)
+    except Transient as error:
+        raise Transient(f"{name}_FILE: {error}") from None
+
+
+def _file(name: str, environ: Mapping[str, str]) -> str | None:
+    return None if name in environ else environ.get(f"{name}_FILE") or None
 
 
 def _place(place: tuple[int | str, ...]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,6 +14,7 @@ from syncline.config.strict import Fault, Strict, names, refuse
 from syncline.contracts.change import Op
 from syncline.contracts.foreign.door import Door, Format
 from syncline.contracts.ref import Object, Value
+from syncline.runtime.secret import Renewed
 
 OnDelete = Literal["ignore", "unlink", "delete"]
 
@@ -28,6 +29,21 @@ def _object(value: Any) -> Any:
 
 
 ObjectName = Annotated[Object, BeforeValidator(_object, json_schema_input_type=str)]
+
+
+class Filled(str):
+    """Text that a file has a part in; `again` makes it anew. Raises Transient."""
+
+    def __new__(cls, text: str, again: Callable[[], str]) -> Filled:
+        made = super().__new__(cls, text)
+        made.again = again
+        return made
+
+    again: Callable[[], str]
+
+
+def _renewed(value: Any) -> Any:
+    return Renewed(value.again) if isinstance(value, Filled) else value
 
 
 class ClientCredentials(Strict):
@@ -126,7 +142,8 @@ class HubObject(Strict):
 class PostgresSystem(Strict):
     kind: Literal["postgres"]
     instance: str = "default"
-    url: SecretStr
+    url: Annotated[SecretStr, BeforeValidator(_renewed)]
+    """Read anew for each connection where it comes from a file."""
     poll_interval: float = Field(5, gt=0)
     """Seconds between looks at the change log when no notification comes."""
     objects: dict[str, HubObject]

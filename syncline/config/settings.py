@@ -5,21 +5,29 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, SecretStr, ValidationError
 
-from syncline.contracts.errors import Fatal
+from syncline.config.kafka import PREFIX, KafkaSettings
+from syncline.contracts.errors import Fatal, Transient
 from syncline.contracts.topics import Names
+from syncline.runtime.secret import Renewed, read_file
+from syncline.runtime.security import Kafka, reach
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class Settings(BaseModel):
-    """Each field is the variable SYNCLINE_<NAME>; those that end in `_file` hold a path to the value instead."""
+    """Each field is the variable SYNCLINE_<NAME>, or SYNCLINE_<NAME>_FILE with a path to the value."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kafka: str = "127.0.0.1:9092"
-    """Bootstrap servers, host:port separated by commas."""
+    kafka: Annotated[InstanceOf[Kafka], BeforeValidator(reach)] = Kafka(servers="127.0.0.1:9092")
+    """Bootstrap servers, host:port separated by commas; `read` adds what the variables SYNCLINE_KAFKA_* say."""
     database_url: SecretStr = SecretStr("postgresql://127.0.0.1:5432/syncline")
     """PostgreSQL that holds the state schema."""
     pipelines: Path = Path("pipelines.yaml")
@@ -56,23 +64,32 @@ class Settings(BaseModel):
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> Settings:
         """Raises Fatal naming every variable that is wrong, all at once, never its value."""
-        values: dict[str, str] = {}
         faults: list[str] = []
-        for name in cls.model_fields:
-            variable = f"SYNCLINE_{name.upper()}"
-            if variable in environ:
-                values[name] = environ[variable]
-            elif path := environ.get(f"{variable}_FILE"):
-                try:
-                    values[name] = Path(path).read_text(encoding="utf-8").strip()
-                except OSError as error:
-                    faults.append(f"{variable}_FILE: cannot read {path}: {error.strerror}")
-                except UnicodeDecodeError:
-                    faults.append(f"{variable}_FILE: cannot read {path}: it is not UTF-8 text")
-        try:
-            settings = cls.model_validate(values)
-        except ValidationError as error:
-            faults += [f"SYNCLINE_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors()]
-        if faults:
+        settings = _read(cls, "SYNCLINE_", environ, faults)
+        security = _read(KafkaSettings, PREFIX, environ, faults)
+        if security:
+            faults += security.faults(datetime.now(UTC))
+        if faults or not settings or not security:
             raise Fatal(f"the environment is wrong: {'; '.join(faults)}")
-        return settings
+        return settings.model_copy(update={"kafka": security.kafka(settings.kafka.servers)})
+
+
+def _read(model: type[Model], prefix: str, environ: Mapping[str, str], faults: list[str]) -> Model | None:
+    """None where `faults` has grown. A secret that lies in a file is read again each time that it is used."""
+    values: dict[str, Any] = {}
+    before = len(faults)
+    for name, field in model.model_fields.items():
+        variable = f"{prefix}{name.upper()}"
+        if variable in environ:
+            values[name] = environ[variable]
+        elif path := environ.get(f"{variable}_FILE"):
+            read = partial(read_file, path)
+            try:
+                values[name] = Renewed(read) if field.annotation in (SecretStr, SecretStr | None) else read()
+            except Transient as error:
+                faults.append(f"{variable}_FILE: {error}")
+    try:
+        made = model.model_validate(values)
+    except ValidationError as error:
+        faults += [f"{prefix}{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors()]
+    return made if len(faults) == before else None

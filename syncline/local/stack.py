@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from syncline.local.kafka import KAFKA_VERSION, Broker, kafka
 from syncline.local.machine import Say, quiet
 from syncline.local.postgres import POSTGRES_VERSION, Server, postgres
+from syncline.runtime.postgres import place
 
 KAFKA_VARIABLE = "SYNCLINE_KAFKA"
 DATABASE_VARIABLE = "SYNCLINE_DATABASE_URL"
@@ -71,9 +71,3 @@ async def _database(given: str | None, data_dir: Path, say: Say) -> AsyncIterato
     async with postgres(data_dir / "postgres", say=say) as server:
         say(f"PostgreSQL: {place(server.url())}, local, {POSTGRES_VERSION}")
         yield server.url(), server
-
-
-def place(database_url: str) -> str:
-    """A database URL without user and password, fit to be shown."""
-    parts = urlsplit(database_url)
-    return f"{parts.hostname or 'local socket'}{f':{parts.port}' if parts.port else ''}{parts.path}"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from syncline.config.load import load
 from syncline.config.model import Config, PostgresSystem
+from syncline.config.settings import Settings
 from syncline.contracts.topics import Names, topics
 from syncline.hub.capture import create_hub, install
 from syncline.local.machine import Say, make_dir, quiet
@@ -19,6 +20,7 @@ from syncline.local.postgres import Databases
 from syncline.local.processes import Child, line, spawn
 from syncline.local.stack import Stack, stack
 from syncline.runtime.admin import create_topics
+from syncline.runtime.security import Kafka
 from syncline.state.database import connect, migrate
 
 SERVICES = ("poller", "mapper", "writer")
@@ -43,6 +45,10 @@ class System:
     names: Names
     partitions: int
     services: dict[str, Child] = field(default_factory=dict)
+
+    @property
+    def kafka(self) -> Kafka:
+        return Settings.read(self.environ).kafka
 
     async def start(self, service: str, replica: int = 0, **environ: str) -> Child:
         """Start one more replica and wait until it says that it lives. Raises Fatal with its last words otherwise."""
@@ -120,7 +126,7 @@ async def system(
                 if isinstance(each, PostgresSystem):
                     await install(pool, each.objects)
         wanted = topics(names, config.sources, config.targets)
-        await create_topics(running.kafka_address, wanted, partitions=partitions, replication=1)
+        await create_topics(Settings.read(own).kafka, wanted, partitions=partitions, replication=1)
         made = System(folder, running, simulated, org_url, hub_url, state_url, config, own, names, partitions)
         try:
             yield made

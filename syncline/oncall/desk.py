@@ -157,7 +157,7 @@ async def desk(settings: Settings) -> AsyncIterator[Desk]:
     """Raises Transient, Fatal: when Kafka or PostgreSQL is away, the topic is missing, or the schema is older."""
     async with AsyncExitStack() as stack:
         await check_topics(settings.kafka, [Topic(settings.names.dead_letters)], partitions=settings.partitions)
-        url = settings.database_url.get_secret_value()
+        url = settings.database_url
         pool = await stack.enter_async_context(connect(url, application="syncline-dead-letters", size=1))
         await check_migrated(pool)
         consumer, looking = [await stack.enter_async_context(reader(settings.kafka)) for _ in range(2)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from syncline.config.model import Config, SalesforceSystem
@@ -21,6 +21,7 @@ from syncline.state.conflicts import Conflicts
 from syncline.state.cursors import Cursors, Reading
 from syncline.state.database import check_migrated, connect
 from syncline.state.deletions import Deletions, Stopped
+from syncline.state.leases import idle
 from syncline.state.resyncs import Resync, Resyncs
 from syncline.systems.salesforce import open_salesforce
 from syncline.timeline.fetched import moment
@@ -98,15 +99,19 @@ async def status(settings: Settings, config: Config, *, quota: bool, quick: bool
         names.writer: [*map(names.commands, config.targets)],
     }
     found = await groups(settings.kafka, wanted, partitions=settings.partitions)
-    async with connect(settings.database_url.get_secret_value(), application="syncline-status", size=1) as pool:
+    async with connect(settings.database_url, application="syncline-status", size=1) as pool:
         await check_migrated(pool)
         known = {each.kind: each for each in await Cursors(pool).all()}
         waiting, last_day = await Conflicts(pool).counts()
         deletions = await Deletions(pool).stopped()
         resyncs = await Resyncs(pool).unfinished()
+        idle_pollers = await idle(pool, "poller")
+    stages = dict(zip(("poller", "mapper", "writer"), found, strict=True))
+    # A poller may answer requests and still have no object to read.
+    stages["poller"] = replace(stages["poller"], idle=idle_pollers)
     return Status(
         at=datetime.now(UTC),
-        stages=dict(zip(("poller", "mapper", "writer"), found, strict=True)),
+        stages=stages,
         mappers=_mappers(found[1], names),
         readings=[known.get(kind, Reading(kind, None, None, None)) for kind in config.sources],
         conflicts_waiting=waiting,

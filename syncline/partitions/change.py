@@ -90,7 +90,7 @@ async def carry_out(
     """May be repeated, with another look, should it be cut off. Raises Refused, Transient, Fatal."""
     change.check()
     names, to = settings.names, change.to
-    async with connect(settings.database_url.get_secret_value(), application="syncline-partitions", size=1) as pool:
+    async with connect(settings.database_url, application="syncline-partitions", size=1) as pool:
         await check_migrated(pool)
         if (before := min(change.counts.values())) < to:
             await FormerCounts(pool).leave(before)

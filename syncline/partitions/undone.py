@@ -16,12 +16,13 @@ from syncline.runtime.kafka import Placed, Publisher
 from syncline.runtime.lag import committed
 from syncline.runtime.placement import places
 from syncline.runtime.scan import Progress, Span, over, reader, spans
+from syncline.runtime.security import Address
 
 Undone = dict[TopicPartition, Span]
 """What a group has not handled of each partition."""
 
 
-async def misplaced(address: str, group: str, counts: Mapping[str, int], count: int, progress: Progress) -> Undone:
+async def misplaced(address: Address, group: str, counts: Mapping[str, int], count: int, progress: Progress) -> Undone:
     """Partitions with anything that lies wrong if there are `count`. counts: the present ones. Raises Transient."""
     async with asking(address) as admin:
         done = await committed(admin, group)
@@ -41,7 +42,7 @@ def _any_wrong(records: list[Any], partition: int, count: int) -> bool:
     return any(right != partition for right in places([each.key for each in records if each.key is not None], count))
 
 
-async def move(address: str, publishing: Publisher, group: str, undone: Undone, count: int) -> None:
+async def move(address: Address, publishing: Publisher, group: str, undone: Undone, count: int) -> None:
     """The topics have `count` partitions, and the group no members. Raises Transient."""
     async with reader(address, group=group) as consumer:
         for tp, span in undone.items():

@@ -24,6 +24,6 @@ async def selected_spans(consumer: Any, selection: Selection, settings: Settings
 
 
 async def _former(settings: Settings) -> list[int]:
-    async with connect(settings.database_url.get_secret_value(), application="syncline-replay", size=1) as pool:
+    async with connect(settings.database_url, application="syncline-replay", size=1) as pool:
         await check_migrated(pool)
         return await FormerCounts(pool).all()

@@ -67,7 +67,7 @@ async def rebuild(
     directions = {(pipeline.from_, pipeline.to): name for name, pipeline in config.pipelines.items()}
     told = others = at = 0
     async with (
-        connect(settings.database_url.get_secret_value(), application="syncline-rebuild", size=1) as pool,
+        connect(settings.database_url, application="syncline-rebuild", size=1) as pool,
         publisher(settings.kafka, "syncline-rebuild") as publishing,
     ):
         await check_migrated(pool)

@@ -73,7 +73,7 @@ def _sends(kinds: Collection[Object]) -> str:
 @asynccontextmanager
 async def asked_of(settings: Settings) -> AsyncIterator[tuple[Resyncs, Cursors]]:
     """Raises Transient, Fatal."""
-    async with connect(settings.database_url.get_secret_value(), application="syncline-resync", size=1) as pool:
+    async with connect(settings.database_url, application="syncline-resync", size=1) as pool:
         await check_migrated(pool)
         yield Resyncs(pool), Cursors(pool)
 

@@ -13,6 +13,8 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from syncline.contracts.errors import Fatal, Transient
 from syncline.contracts.topics import Topic
+from syncline.runtime.clients import new_admin, unreachable
+from syncline.runtime.security import Address
 
 
 class TopicFault(NamedTuple):
@@ -24,7 +26,7 @@ SHOWN = 30.0
 """Seconds within which a broker shows a topic that its controller has created."""
 
 
-async def create_topics(address: str, topics: Sequence[Topic], *, partitions: int, replication: int) -> list[str]:
+async def create_topics(address: Address, topics: Sequence[Topic], *, partitions: int, replication: int) -> list[str]:
     """Create those that are missing, wait until the broker shows them, and return their names.
 
     Raises Fatal when a present one does not fit, before anything is created.
@@ -51,7 +53,7 @@ async def create_topics(address: str, topics: Sequence[Topic], *, partitions: in
         return [topic.name for topic in missing]
 
 
-async def add_partitions(address: str, names: Sequence[str], count: int) -> None:
+async def add_partitions(address: Address, names: Sequence[str], count: int) -> None:
     """Give each `count` of them, where it has fewer, and wait until the broker shows them. Raises Transient."""
     async with asking(address) as admin:
         topics = [Topic(name) for name in names]
@@ -64,26 +66,26 @@ async def add_partitions(address: str, names: Sequence[str], count: int) -> None
             await asyncio.sleep(0.1)
 
 
-async def check_topics(address: str, topics: Sequence[Topic], *, partitions: int) -> None:
+async def check_topics(address: Address, topics: Sequence[Topic], *, partitions: int) -> None:
     """Raises Fatal naming every topic that is missing or has another partition count than configured."""
     async with asking(address) as admin:
         _refuse(topics, await _counts(admin, topics), partitions)
 
 
-async def topic_faults(address: str, topics: Sequence[Topic], *, partitions: int) -> list[TopicFault]:
+async def topic_faults(address: Address, topics: Sequence[Topic], *, partitions: int) -> list[TopicFault]:
     """What `check_topics` would refuse. Raises Transient."""
     async with asking(address) as admin:
         return _faults(topics, await _counts(admin, topics), partitions)
 
 
-async def check_present(address: str, names: Sequence[str]) -> None:
+async def check_present(address: Address, names: Sequence[str]) -> None:
     """Raises Transient naming the topics that are missing: others make them, with as many partitions as they like."""
     counts = await partition_counts(address, names)
     if missing := sorted(set(names) - counts.keys()):
         raise Transient(f"{', '.join(missing)} not there yet: start what fills it, or correct pipelines.yaml")
 
 
-async def partition_counts(address: str, topics: Iterable[str]) -> dict[str, int]:
+async def partition_counts(address: Address, topics: Iterable[str]) -> dict[str, int]:
     """How many partitions each has; a topic that there is not is left out. Raises Transient."""
     async with asking(address) as admin:
         return await _counts(admin, [Topic(name) for name in sorted(set(topics))])
@@ -114,16 +116,14 @@ def _faults(topics: Sequence[Topic], counts: Mapping[str, int], partitions: int)
 
 
 @asynccontextmanager
-async def asking(address: str) -> AsyncIterator[AIOKafkaAdminClient]:
+async def asking(address: Address) -> AsyncIterator[AIOKafkaAdminClient]:
     """Raises Transient for whatever the client raises, also inside."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=address, request_timeout_ms=20_000)
+    admin = new_admin(address, request_timeout_ms=20_000)
     try:
         await admin.start()
     except KafkaError as error:
         await admin.close()
-        raise Transient(
-            f"Kafka at {address} cannot be reached: {error}; check SYNCLINE_KAFKA, and whether the broker runs"
-        ) from error
+        raise await unreachable(address, error) from error
     try:
         yield admin
     except KafkaError as error:

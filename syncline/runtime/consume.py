@@ -15,6 +15,8 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from syncline.contracts.errors import Transient
 from syncline.contracts.topics import MESSAGE_BYTES
 from syncline.runtime.backoff import delays
+from syncline.runtime.clients import new_consumer, unreachable
+from syncline.runtime.security import Address
 from syncline.runtime.waiting import patiently
 
 log = structlog.get_logger()
@@ -22,6 +24,12 @@ log = structlog.get_logger()
 LONGEST_PASS_MS = 120_000
 """So long a group waits for the pass in flight of a living member before it goes on without it; as long as /live has
 patience. aiokafka's own default, the session timeout, would hand the records of a longer pass to another replica."""
+
+HEARTBEAT = 1.0
+"""Most seconds between two heartbeats of a member. Only from their answers it learns that others come or go, and the
+whole group waits for the last one to learn it."""
+
+IDLE = "every partition has a replica already: this one takes over as soon as another goes"
 
 Handle = Callable[[Sequence[ConsumerRecord]], Awaitable[None]]
 
@@ -34,9 +42,10 @@ class _BetweenPasses(ConsumerRebalanceListener):  # type: ignore[misc]
     assignment that is no more, and is fetched again by whoever has the partition then.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, idle: Callable[[bool], None]) -> None:
         self.passing = asyncio.Lock()
         self.rounds = 0
+        self._idle = idle
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         self.rounds += 1
@@ -44,14 +53,18 @@ class _BetweenPasses(ConsumerRebalanceListener):  # type: ignore[misc]
             pass
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        log.info("assigned", partitions=sorted(f"{tp.topic}/{tp.partition}" for tp in assigned))
+        partitions = sorted(f"{tp.topic}/{tp.partition}" for tp in assigned)
+        log.info("assigned", partitions=partitions)
+        if not partitions:
+            log.info("idle", why=IDLE)
+        self._idle(not partitions)
 
 
 async def consume(
     topics: Sequence[str],
     handle: Handle,
     *,
-    address: str,
+    address: Address,
     group: str,
     client_id: str,
     stop: asyncio.Event,
@@ -60,26 +73,28 @@ async def consume(
     session_timeout: float,
     rng: random.Random,
     ready: Callable[[bool], None] = lambda _: None,
+    idle: Callable[[bool], None] = lambda _: None,
     beat: Callable[[], None] = lambda: None,
 ) -> None:
     """Call `handle` with up to `most` records of all assigned partitions (each partition's in order), then commit.
 
-    linger: seconds that a pass waits to become fuller after its first record. beat: called each round.
+    linger: seconds that a pass waits to become fuller after its first record. beat: called each round. idle: called at
+    each assignment with whether no partition was left for this replica.
     Each topic's records are handled by themselves. Transient from `handle` means: run the same records again after a
     while, in which the other topics go on. Anything else ends the loop uncommitted.
     Returns after `stop` is set and the pass in flight is committed.
     """
-    rebalances = _BetweenPasses()
+    rebalances = _BetweenPasses(idle)
 
     async def join() -> AIOKafkaConsumer:
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=address,
+        consumer = new_consumer(
+            address,
             group_id=group,
             client_id=client_id,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             session_timeout_ms=int(session_timeout * 1000),
-            heartbeat_interval_ms=int(session_timeout * 1000 / 4),
+            heartbeat_interval_ms=int(min(HEARTBEAT, session_timeout / 4) * 1000),
             rebalance_timeout_ms=LONGEST_PASS_MS,
             max_poll_interval_ms=1_800_000,
             max_partition_fetch_bytes=MESSAGE_BYTES,
@@ -147,14 +162,14 @@ def _by_topic(
     return found
 
 
-async def _started(consumer: AIOKafkaConsumer, address: str) -> AIOKafkaConsumer:
+async def _started(consumer: AIOKafkaConsumer, address: Address) -> AIOKafkaConsumer:
     """Returns when the group has given it partitions. One that cannot start is closed: each try takes a new one."""
     try:
         await consumer.start()
     except BaseException as error:
         await consumer.stop()
         if isinstance(error, KafkaError):
-            raise Transient(f"Kafka at {address} cannot be reached: {error}") from error
+            raise await unreachable(address, error) from error
         raise
     return consumer
 

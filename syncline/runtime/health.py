@@ -18,11 +18,13 @@ log = structlog.get_logger()
 
 @dataclass
 class Health:
-    """ready: takes part in the work. live: `beat` was called within `patience` seconds; a loop beats each round."""
+    """ready: takes part in the work; idle: but got no share of it, for there are more replicas than shares. live:
+    `beat` was called within `patience` seconds; a loop beats each round."""
 
     clock: Callable[[], float] = time.monotonic
     patience: float = 120.0
     ready: bool = False
+    idle: bool = False
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     _last: float = field(init=False)
 
@@ -34,6 +36,9 @@ class Health:
 
     def set_ready(self, ready: bool) -> None:
         self.ready = ready
+
+    def set_idle(self, idle: bool) -> None:
+        self.idle = idle
 
     @property
     def live(self) -> bool:
@@ -54,7 +59,7 @@ async def serve(health: Health, host: str, port: int) -> AsyncIterator[int]:
         return answer(health.live, "live")
 
     async def ready(_: web.Request) -> web.Response:
-        return answer(health.ready, "ready")
+        return answer(health.ready, "ready, idle" if health.ready and health.idle else "ready")
 
     app = web.Application()
     app.add_routes([web.get("/metrics", metrics), web.get("/live", live), web.get("/ready", ready)])

@@ -15,7 +15,9 @@ from aiokafka.errors import KafkaError
 
 from syncline.contracts.errors import Fatal, RecordRejected, Transient
 from syncline.contracts.topics import MESSAGE_BYTES
+from syncline.runtime.clients import new_producer, unreachable
 from syncline.runtime.murmur2 import hashes
+from syncline.runtime.security import Address
 
 BATCH_BYTES = 256 * 1024
 _WORD = struct.Struct("<I")
@@ -158,10 +160,10 @@ class Publisher:
 
 
 @asynccontextmanager
-async def publisher(address: str, client_id: str, partitions: int | None = None) -> AsyncIterator[Publisher]:
+async def publisher(address: Address, client_id: str, partitions: int | None = None) -> AsyncIterator[Publisher]:
     """Acknowledged by all replicas and idempotent: a retry inside the client neither doubles nor reorders."""
-    producer = AIOKafkaProducer(
-        bootstrap_servers=address,
+    producer = new_producer(
+        address,
         client_id=client_id,
         acks="all",
         enable_idempotence=True,
@@ -173,7 +175,7 @@ async def publisher(address: str, client_id: str, partitions: int | None = None)
         await producer.start()
     except KafkaError as error:
         await producer.stop()
-        raise Transient(f"Kafka at {address} cannot be reached: {error}") from error
+        raise await unreachable(address, error) from error
     try:
         yield Publisher(producer, partitions)
     finally:

@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 
 from syncline.runtime.admin import asking
 from syncline.runtime.scan import Offsets, reader
+from syncline.runtime.security import Address
 
 FOUND = 15.0
 """Seconds within which a broker finds who coordinates a group."""
@@ -29,19 +30,20 @@ Held = Mapping[str, frozenset[TopicPartition]]
 @dataclass(frozen=True, slots=True)
 class Group:
     """members: consumers that are in it now; lag: topic to messages that are not done yet; held: of each consumer, by
-    its client id, the partitions that were assigned to it."""
+    its client id, the partitions that were assigned to it; idle: how many got none, for there were none left."""
 
     name: str
     members: int
     lag: dict[str, int]
     held: Held = field(default_factory=dict)
+    idle: int = 0
 
     @property
     def total(self) -> int:
         return sum(self.lag.values())
 
 
-async def groups(address: str, wanted: Mapping[str, Sequence[str]], *, partitions: int) -> list[Group]:
+async def groups(address: Address, wanted: Mapping[str, Sequence[str]], *, partitions: int) -> list[Group]:
     """By name, each with the topics that it reads. Raises Transient."""
     async with watching(address, wanted, partitions=partitions) as watch:
         return await watch.groups()
@@ -65,9 +67,13 @@ class Watch:
         ends: Offsets = await self._consumer.end_offsets(places)  # last: a lag is rather too large than below zero
         return [
             Group(
-                name, count, {topic: self._behind(topic, committed, firsts, ends) for topic in self._wanted[name]}, held
+                name,
+                len(held),
+                {topic: self._behind(topic, committed, firsts, ends) for topic in self._wanted[name]},
+                dict(held),
+                idle=sum(not partitions for _, partitions in held) if stable else 0,
             )
-            for name, (count, held, committed) in zip(self._wanted, asked, strict=True)
+            for name, (held, stable, committed) in zip(self._wanted, asked, strict=True)
         ]
 
     async def ends(self, topics: Sequence[str]) -> Offsets:
@@ -89,7 +95,7 @@ class Watch:
 
 
 @asynccontextmanager
-async def watching(address: str, wanted: Mapping[str, Sequence[str]], *, partitions: int) -> AsyncIterator[Watch]:
+async def watching(address: Address, wanted: Mapping[str, Sequence[str]], *, partitions: int) -> AsyncIterator[Watch]:
     """`wanted`: group to the topics that it reads. Raises Transient, also inside."""
     async with reader(address) as consumer, asking(address) as admin:
         yield Watch(consumer, admin, wanted, partitions)
@@ -99,7 +105,7 @@ Stage = tuple[str, Sequence[str]]
 """A consumer group, and topics that it reads."""
 
 
-async def worked_off(address: str, stages: Sequence[Stage], *, partitions: int, within: float) -> bool:
+async def worked_off(address: Address, stages: Sequence[Stage], *, partitions: int, within: float) -> bool:
     """Wait until each group has done what was on its topics when its turn came, one stage after the other: what a stage
     makes of that is on the next one's topics by then. False when `within` seconds did not suffice. Raises Transient."""
     until = time.monotonic() + within
@@ -126,12 +132,15 @@ async def committed(admin: Any, name: str) -> Mapping[TopicPartition, Any]:
             await asyncio.sleep(0.2)
 
 
-async def _group(admin: Any, name: str) -> tuple[int, Held, Mapping[TopicPartition, int]]:
+async def _group(
+    admin: Any, name: str
+) -> tuple[list[tuple[str, frozenset[TopicPartition]]], bool, Mapping[TopicPartition, int]]:
+    """Each member's client id with what it has, whether that is settled, and what is committed."""
     offsets = await committed(admin, name)
     [reply] = await admin.describe_consumer_groups([name])
-    [(_, _, _, _, _, members, *_)] = reply.groups
-    held = {client: _assigned(given) for _, client, _, _, given in members}
-    return len(members), held, {tp: at.offset for tp, at in offsets.items()}
+    [(_, _, state, _, _, members, *_)] = reply.groups
+    held = [(client, _assigned(given)) for _, client, _, _, given in members]
+    return held, state == "Stable", {tp: at.offset for tp, at in offsets.items()}
 
 
 def _assigned(given: bytes) -> frozenset[TopicPartition]:

@@ -37,7 +37,10 @@ class Misplaced:
     def add(self, partition: int, records: Iterable[Any]) -> None:
         """aiokafka's ConsumerRecords of this partition, in their order."""
         known = [record for record in records if record.key is not None]
-        for record, right in zip(known, self.right([record.key for record in known]), strict=True):
+        rights = self.right([record.key for record in known])
+        if rights.count(partition) == len(rights):
+            return  # as nearly always
+        for record, right in zip(known, rights, strict=True):
             if right == partition:
                 continue
             if record.value is None:

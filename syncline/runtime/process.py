@@ -12,6 +12,7 @@ import structlog
 
 from syncline.contracts.errors import Fatal, SynclineError
 from syncline.runtime import logs
+from syncline.runtime.waiting import Stopped
 
 log = structlog.get_logger()
 
@@ -29,6 +30,9 @@ def run(main: Main, *, service: str, instance: str, level: str, format: str) -> 
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_until_stopped(main))
+    except Stopped as error:
+        log.info("stopped while it waited", why=str(error))
+        return 0
     except Fatal as error:
         log.critical("stopped", why=str(error))
         return FATAL

@@ -14,6 +14,8 @@ from aiokafka.errors import KafkaError
 
 from syncline.contracts.errors import Transient
 from syncline.contracts.topics import MESSAGE_BYTES
+from syncline.runtime.clients import new_consumer, unreachable
+from syncline.runtime.security import Address
 
 PATIENCE = 30.0
 """Seconds without a message, short of the end, after which the broker is given up."""
@@ -46,10 +48,10 @@ class Part(NamedTuple):
 
 
 @asynccontextmanager
-async def reader(address: str, *, group: str | None = None) -> AsyncIterator[AIOKafkaConsumer]:
+async def reader(address: Address, *, group: str | None = None) -> AsyncIterator[AIOKafkaConsumer]:
     """A member of no group; `group` is one that it may commit for. Whatever Kafka raises inside becomes Transient."""
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=address,
+    consumer = new_consumer(
+        address,
         group_id=group,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
@@ -58,13 +60,14 @@ async def reader(address: str, *, group: str | None = None) -> AsyncIterator[AIO
         fetch_max_wait_ms=20,  # a fetch that waits at the end of one partition would keep the others back
     )
     try:
-        await consumer.start()
+        try:
+            await consumer.start()
+        except KafkaError as error:
+            raise await unreachable(address, error) from error
         await asyncio.sleep(0)  # aiokafka cannot stop a consumer whose own tasks never had a turn
         yield consumer
     except KafkaError as error:
-        raise Transient(
-            f"Kafka at {address} cannot be read: {error!r}; check SYNCLINE_KAFKA, and whether the broker runs"
-        ) from error
+        raise Transient(f"Kafka at {address} cannot be read: {error!r}; check whether the broker runs") from error
     finally:
         await consumer.stop()
 

@@ -17,6 +17,10 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 
+class Stopped(Transient):
+    """Told to stop while it waited: what it waited for would have come first, so nothing is left undone."""
+
+
 async def patiently(
     action: Callable[[], Awaitable[T]],
     what: str,
@@ -28,7 +32,7 @@ async def patiently(
     """Repeat `action` until it no longer raises Transient; each failure is logged with `what` is waited for.
 
     beat: called at each failure. Who waits is alive: to be started again would only make it wait longer.
-    Raises the last Transient when `stop` is set, and every other error at once.
+    Raises Stopped when `stop` is set, and every error but Transient at once.
     """
     waits = delays(rng, first=0.5)
     while True:
@@ -36,7 +40,7 @@ async def patiently(
             return await action()
         except Transient as error:
             if stop.is_set():
-                raise
+                raise Stopped(str(error)) from error
             seconds = max(next(waits), error.retry_after or 0)
             beat()
             log.warning(f"waiting for {what}", why=str(error), seconds=round(seconds, 1))

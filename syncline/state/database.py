@@ -10,33 +10,17 @@ from typing import Any
 import asyncpg
 import orjson
 
-from syncline.contracts.errors import Fatal, Transient
+from syncline.contracts.errors import Fatal
+from syncline.runtime.postgres import Url, new_pool
 
 MIGRATION_LOCK = 0x53594E43
 """Advisory lock, so that two processes that start together migrate one after the other."""
 
-UNREACHABLE = (OSError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError, TimeoutError)
-REFUSED = (
-    asyncpg.InvalidPasswordError,
-    asyncpg.InvalidAuthorizationSpecificationError,
-    asyncpg.InvalidCatalogNameError,
-)
-
 
 @asynccontextmanager
-async def connect(url: str, *, application: str, size: int = 4) -> AsyncIterator[Any]:
+async def connect(url: Url, *, application: str, size: int = 4) -> AsyncIterator[Any]:
     """A pool whose jsonb columns are Python values. Raises Transient or Fatal, never showing the URL's password."""
-    try:
-        pool = await asyncpg.create_pool(
-            url, min_size=1, max_size=size, init=_json, server_settings={"application_name": application}
-        )
-    except REFUSED as error:
-        where = "SYNCLINE_DATABASE_URL, or the url in pipelines.yaml"
-        raise Fatal(f"PostgreSQL refused the connection: {error}; check {where}") from None
-    except UNREACHABLE as error:
-        raise Transient(f"PostgreSQL cannot be reached: {type(error).__name__}: {error}") from None
-    except ValueError:
-        raise Fatal("the database URL cannot be read; it must be postgresql://user:password@host:port/name") from None
+    pool = await new_pool(url, application=application, least=1, most=size, init=_json)
     try:
         yield pool
     finally:

@@ -20,6 +20,13 @@ class Lease(NamedTuple):
     fence: int
 
 
+class Standing(NamedTuple):
+    """alive: how many replicas are, at least 1; rank: how many of them come before this one by name."""
+
+    alive: int
+    rank: int
+
+
 class LeaseLost(Transient):
     """Another replica holds the object now: stop reading it."""
 
@@ -34,11 +41,10 @@ class Leases:
         self.seconds = seconds
         """A lease that is not renewed for so long is free."""
 
-    async def beat(self) -> int:
-        """Say that this replica is alive; returns how many are, at least 1."""
+    async def beat(self) -> Standing:
+        """Say that this replica is alive, and see who else is."""
         with errors("beating in syncline.members"):
-            alive: int = await self._pool.fetchval(SQL["beat"], self._service, self._holder, self.seconds)
-        return alive
+            return Standing(*await self._pool.fetchrow(SQL["beat"], self._service, self._holder, self.seconds))
 
     async def renew(self) -> set[Lease]:
         """Everything that this replica still holds, renewed."""
@@ -61,6 +67,13 @@ class Leases:
         """No longer count for the others' fair shares."""
         with errors("leaving syncline.members"):
             await self._pool.execute(SQL["leave"], self._service, self._holder)
+
+
+async def idle(pool: Any, service: str) -> int:
+    """How many of its living replicas hold no lease. Raises Transient, Fatal."""
+    with errors("counting idle replicas in syncline.members"):
+        count: int = await pool.fetchval(SQL["idle"], service)
+    return count
 
 
 def _leases(rows: Any) -> set[Lease]:

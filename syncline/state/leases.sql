@@ -1,5 +1,5 @@
 -- name: beat
--- Say that this replica is alive, forget those that are not, and count all.
+-- Say that this replica is alive, forget those that are not, and count all, and those that come before it by name.
 WITH mine AS (
     INSERT INTO syncline.members (service, instance, expires_at)
     VALUES ($1, $2, clock_timestamp() + make_interval(secs => $3))
@@ -7,10 +7,18 @@ WITH mine AS (
 ), dead AS (
     DELETE FROM syncline.members WHERE expires_at <= clock_timestamp() AND instance <> $2
 )
-SELECT 1 + count(*) FROM syncline.members WHERE service = $1 AND instance <> $2 AND expires_at > clock_timestamp()
+SELECT 1 + count(*) AS alive, count(*) FILTER (WHERE instance < $2) AS rank
+FROM syncline.members WHERE service = $1 AND instance <> $2 AND expires_at > clock_timestamp()
 
 -- name: leave
 DELETE FROM syncline.members WHERE service = $1 AND instance = $2
+
+-- name: idle
+-- How many living replicas read nothing.
+SELECT count(*) FROM syncline.members AS member
+WHERE service = $1 AND expires_at > clock_timestamp() AND NOT EXISTS (
+    SELECT FROM syncline.leases AS lease WHERE lease.holder = member.instance AND lease.expires_at > clock_timestamp()
+)
 
 -- name: renew
 UPDATE syncline.leases

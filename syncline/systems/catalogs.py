@@ -32,7 +32,7 @@ async def described(
     for name in sorted(config.systems) if only is None else only:
         system, kinds = config.systems[name], objects_of(config, name)
         if isinstance(system, PostgresSystem) and kinds:
-            async with connect(system.url.get_secret_value(), application="syncline-check", size=1) as pool:
+            async with connect(system.url, application="syncline-check", size=1) as pool:
                 found |= {kind: await described_in_hub(pool, system.objects[kind.name]) for kind in kinds}
         elif isinstance(system, SalesforceSystem) and kinds:  # a stream tells nothing of its fields
             async with open_salesforce(system, rng=rng, budget=20.0) as client:

@@ -73,7 +73,7 @@ class Look:
             self.findings.append(Finding(place, str(error), remedy))
 
     async def state(self) -> None:
-        url = self.settings.database_url.get_secret_value()
+        url = self.settings.database_url
         async with self.at("database"), connect(url, application="syncline-check", size=1) as pool:
             await check_migrated(pool)
             self.read_before = {each.kind for each in await Cursors(pool).all() if each.position is not None}
@@ -95,7 +95,7 @@ class Look:
                 self.usage[name] = client.usage
 
     async def postgres(self, name: str, system: PostgresSystem) -> None:
-        async with connect(system.url.get_secret_value(), application="syncline-check", size=1) as pool:
+        async with connect(system.url, application="syncline-check", size=1) as pool:
             for kind in objects_of(self.config, name):
                 self.described[kind] = await described_in_hub(pool, system.objects[kind.name])
             await self.clock(name, lambda: _postgres_time(pool))

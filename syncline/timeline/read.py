@@ -39,7 +39,7 @@ async def explain(
     Raises Unknown, Transient, Fatal.
     """
     meant = candidates(asked, config)
-    async with connect(settings.database_url.get_secret_value(), application="syncline-explain", size=1) as pool:
+    async with connect(settings.database_url, application="syncline-explain", size=1) as pool:
         await check_migrated(pool)
         links = await _links(pool, meant, kinds(config))
         groups = one(meant, links)

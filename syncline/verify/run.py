@@ -47,7 +47,7 @@ async def verify(
     kinds = sorted({kind for pairing in chosen for kind in (pairing.a, pairing.b)})
     if not kinds:
         raise Fatal("nothing can be compared: all that is meant is sent by systems that cannot be read")
-    url = settings.database_url.get_secret_value()
+    url = settings.database_url
     async with connect(url, application="syncline-verify", size=2) as pool:
         await check_migrated(pool)
         async with open_systems(config, kinds, rng=random.SystemRandom()) as systems:

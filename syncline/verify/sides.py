@@ -241,7 +241,7 @@ async def open_systems(config: Config, kinds: Collection[Object], *, rng: random
         for name in sorted({kind.system for kind in kinds}):
             system, own = config.systems[name], sorted(kind for kind in kinds if kind.system == name)
             if isinstance(system, PostgresSystem):
-                url = system.url.get_secret_value()
+                url = system.url
                 pool = await stack.enter_async_context(connect(url, application="syncline-verify", size=2))
                 for kind in own:
                     described = system.objects[kind.name]

@@ -83,6 +83,15 @@ class People:
             while not stop.is_set() and self.story.running.seen.events.total() == events:
                 await pause(REST, stop)
 
+    async def keep_on(self, stop: asyncio.Event, every: float) -> None:
+        """A round each `every` seconds, whatever became of the one before."""
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        while not stop.is_set():
+            await self.round()
+            due += every
+            await pause(max(0.0, due - loop.time()), stop)
+
     async def round(self) -> None:
         self.rounds += 1
         await self._in_salesforce(self.rounds)
@@ -154,15 +163,16 @@ class People:
 
 
 @asynccontextmanager
-async def at_work(told: Story, data: Data, seed: int) -> AsyncIterator[People]:
-    """They work for as long as the block runs, and what they could not do is raised at its end."""
+async def at_work(told: Story, data: Data, seed: int, *, every: float | None = None) -> AsyncIterator[People]:
+    """They work for as long as the block runs, and what they could not do is raised at its end. every: seconds from
+    one round to the next; without it a round waits for the one before."""
     rng = random.Random(f"people {seed}")
     described = told.system.config.systems["salesforce"]
     assert isinstance(described, SalesforceSystem)
     stop = asyncio.Event()
     async with open_salesforce(described, rng=rng) as client:
         people = People(told, client, data, rng)
-        working = asyncio.create_task(people.work(stop))
+        working = asyncio.create_task(people.keep_on(stop, every) if every else people.work(stop))
         try:
             yield people
         finally:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,12 +101,12 @@ class Bench:
         topics += [Topic(self.changelog(table), compacted) for table in TABLES]
         await create_topics(self.kafka, topics, partitions=self.partitions, replication=1)
 
-    async def start(self, **options: Any) -> Worker:
-        """A worker process; `options` are EngineSettings' and engine_worker's."""
+    async def start(self, *, environ: Mapping[str, str] | None = None, **options: Any) -> Worker:
+        """A worker process; `options` are EngineSettings' and engine_worker's. `environ` says how it reaches Kafka."""
         number = len(self.workers)
         log = self.directory / f"worker-{number}.log"
         given = {
-            "kafka": self.kafka,
+            **({} if environ else {"kafka": self.kafka}),
             "prefix": self.prefix,
             "partitions": self.partitions,
             "state_dir": str(self.directory / f"state-{number}"),
@@ -123,6 +124,7 @@ class Bench:
                 "tests.integration.engine_worker",
                 json.dumps(given),
                 cwd=ROOT,
+                env={**os.environ, **(environ or {})},
                 stdout=output,
                 stderr=output,
             )

@@ -24,6 +24,7 @@ import orjson
 from services.mapper.engine import Effects, Hop, Input, Output, Reader, View
 from services.mapper.engine.settings import EngineSettings
 from services.mapper.engine.worker import Engine
+from syncline.config.settings import Settings
 from syncline.runtime.process import run
 
 TABLES = ("newest", "accounts", "held")
@@ -95,6 +96,7 @@ def faulty(hop: Hop, poison: dict[str, str]) -> Hop:
 
 async def main(stop: asyncio.Event, options: dict[str, Any]) -> None:
     prefix, poison, more = options.pop("prefix"), options.pop("poison", {}), options.pop("more", [])
+    options.setdefault("kafka", Settings.read(os.environ).kafka)
     settings = EngineSettings(
         app_id=f"{prefix}app",
         instance=str(os.getpid()),

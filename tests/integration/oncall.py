@@ -52,7 +52,7 @@ class OnCall:
 
     async def put(self, topic: str, value: bytes | None, **options: Any) -> str:
         """One message, anyhow; returns where it lies."""
-        producer = AIOKafkaProducer(bootstrap_servers=self.settings.kafka)
+        producer = AIOKafkaProducer(bootstrap_servers=self.settings.kafka.servers)
         await producer.start()
         try:
             at = await producer.send_and_wait(topic, value, **options)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 
 from benchmarks.join import PEERS
 from benchmarks.poller import poller
+from benchmarks.scaling import Scaled, Scaling, check, in_the_hub, run
 from benchmarks.stage import Bench, opened
 from benchmarks.workload import CONTACT
 from syncline.contracts.errors import Fatal
@@ -23,16 +25,28 @@ from syncline.runtime.kafka import Message
 
 ROOT = Path(__file__).parents[2]
 RECORDS = 50
+STAGES = ("poller", "mapper", "held", "recovery", "writer", "replay")
+"""All but `scaling`, which starts eight services in each direction."""
 WAVES = {
     "poller": {"first read": 50},
     "writer": {"make companies": 10, "make customers": 20, "patch": 20},
 }
 
 
+@pytest.fixture
+async def bench(kafka_address: str, database_url: str, topic_prefix: str, tmp_path: Path) -> AsyncIterator[Bench]:
+    prefix = topic_prefix.rstrip(".")
+    async with (
+        system(tmp_path, kafka_address=kafka_address, database_url=database_url, prefix=prefix) as running,
+        opened(running) as bench,
+    ):
+        yield bench
+
+
 async def test_each_stage_is_given_as_a_ratio_to_the_bare_loop(kafka_address: str, database_url: str) -> None:
     environment = {**os.environ, "SYNCLINE_KAFKA": kafka_address, "SYNCLINE_DATABASE_URL": database_url}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "benchmarks", "--json", "--records", str(RECORDS)),
+        *(sys.executable, "-m", "benchmarks", *STAGES, "--json", "--records", str(RECORDS)),
         cwd=ROOT,
         env=environment,
         stdout=asyncio.subprocess.PIPE,
@@ -73,6 +87,21 @@ async def test_each_stage_is_given_as_a_ratio_to_the_bare_loop(kafka_address: st
                 assert mapper[peer][part] == pytest.approx(rate / rates[peer], rel=0.05, abs=0.002)
 
 
+async def test_two_of_each_are_timed_over_all_records_and_their_processor_time_is_told(bench: Bench) -> None:
+    running = bench.system
+    two = await run(bench, in_the_hub(running.config, RECORDS), 2, "salesforce")
+    assert (two.replicas, two.records) == (2, RECORDS)
+    assert 0 < two.seconds < two.within + 1
+    assert {"mapper", "writer", "simorg", "bench", "others"} <= two.spent.keys()
+    assert all(two.spent[name] > 0 for name in ("mapper", "writer", "bench"))
+    one = replace(two, replicas=1, seconds=two.seconds * 1.5)
+    found = Scaling({"salesforce": Scaled(RECORDS, (one, two, one))}).document()
+    assert found["salesforce"]["ratio"] == 1.5
+    more = {change.ref for change in in_the_hub(running.config, RECORDS + 1)}
+    with pytest.raises(Fatal, match="not every record has a result"):
+        await check(bench, more, "salesforce")
+
+
 def _records(waves: dict[str, dict[str, Any]]) -> dict[str, int]:
     return {name: wave["records"] for name, wave in waves.items()}
 
@@ -91,22 +120,16 @@ class Forger(Bench):
         return found
 
 
-async def test_one_wrong_record_leaves_no_figures(
-    kafka_address: str, database_url: str, topic_prefix: str, tmp_path: Path
-) -> None:
-    prefix = topic_prefix.rstrip(".")
-    async with (
-        system(tmp_path, kafka_address=kafka_address, database_url=database_url, prefix=prefix) as running,
-        opened(running) as bench,
-    ):
-        contacts = running.names.changes(CONTACT)
-        forger = Forger(running, bench.consumer, forged=contacts)
-        with pytest.raises(Fatal, match="1 of the org's 50 records"):
-            await poller(forger, RECORDS, quiet)
-        assert await bench.bare([contacts]) > 0
+async def test_one_wrong_record_leaves_no_figures(bench: Bench) -> None:
+    running = bench.system
+    contacts = running.names.changes(CONTACT)
+    forger = Forger(running, bench.consumer, forged=contacts)
+    with pytest.raises(Fatal, match="1 of the org's 50 records"):
+        await poller(forger, RECORDS, quiet)
+    assert await bench.bare([contacts]) > 0
 
-        more = f"{prefix}.results"
-        await bench.publish([Message(more, b"key", b"of an example")])
-        forger.forged = f"{prefix}.bare"
-        with pytest.raises(Fatal, match="the bare loop"):
-            await forger.bare([more])
+    more = f"{running.names.prefix}.results"
+    await bench.publish([Message(more, b"key", b"of an example")])
+    forger.forged = f"{running.names.prefix}.bare"
+    with pytest.raises(Fatal, match="the bare loop"):
+        await forger.bare([more])

@@ -21,8 +21,9 @@ PARTITIONS = 4
 class Reader:
     """One member of the group; `seen` counts what its passes handled, by value."""
 
-    def __init__(self, address: str, topic: str, group: str, name: str, *, linger: float) -> None:
+    def __init__(self, address: str, topic: str, group: str, name: str, *, linger: float, session: float = 6.0) -> None:
         self.seen: Counter[bytes] = Counter()
+        self.idle: bool | None = None
         self.passes = 0
         self.stop = asyncio.Event()
         self.task = asyncio.create_task(
@@ -35,10 +36,14 @@ class Reader:
                 stop=self.stop,
                 linger=linger,
                 most=10_000,
-                session_timeout=6.0,
+                session_timeout=session,
                 rng=random.Random(name),
+                idle=self._set_idle,
             )
         )
+
+    def _set_idle(self, idle: bool) -> None:
+        self.idle = idle
 
     async def _handle(self, records: Sequence[Record]) -> None:
         self.passes += 1
@@ -106,3 +111,23 @@ async def test_a_rebalance_during_a_pass_that_lingers_blocks_nobody_and_loses_no
             await until(lambda: first.passes > passes)
             await second.end()
         await until(lambda: set(sent) <= {*first.seen, *second.seen})
+
+
+async def test_one_more_than_partitions_is_idle_and_takes_over_at_once_from_who_stops(
+    kafka_address: str, topic: str, topic_prefix: str
+) -> None:
+    """Long before a session's end, by which the group would learn of a member that says nothing."""
+
+    def reader(name: str) -> Reader:
+        return Reader(kafka_address, topic, f"{topic_prefix}idle", name, linger=0.05, session=60.0)
+
+    async with AsyncExitStack() as ending, flow(kafka_address, topic):
+        readers = [reader(f"reader {number}") for number in range(PARTITIONS + 1)]
+        for each in readers:
+            ending.push_async_callback(each.end)
+        await until(lambda: sorted(each.idle is True for each in readers) == [False] * PARTITIONS + [True])
+        [idle] = [each for each in readers if each.idle]
+        working = next(each for each in readers if not each.idle)
+        await working.end()
+        passes = idle.passes
+        await until(lambda: not idle.idle and idle.passes > passes)

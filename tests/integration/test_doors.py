@@ -101,7 +101,7 @@ async def test_ten_thousand_events_are_changes_or_letters_and_none_is_lost(setti
     sent = [(customers, sendable(DEBEZIUM, rng)) for _ in range(EACH)]
     sent += [(visits, sendable(CLOUDEVENTS, rng)) for _ in range(EACH)]
     await produce(
-        settings.kafka,
+        settings.kafka.servers,
         ((topic, rng.randrange(3) if topic == customers else 0, message) for topic, message in sent),
     )
 
@@ -115,12 +115,14 @@ async def test_ten_thousand_events_are_changes_or_letters_and_none_is_lost(setti
     changes = [
         record
         for kind in (CUSTOMER, VISIT)
-        for record in await read_all(settings.kafka, names.changes(kind), PARTITIONS)
+        for record in await read_all(settings.kafka.servers, names.changes(kind), PARTITIONS)
     ]
     assert Counter(record.value for record in changes) == Counter(each for each in expected if each)
     assert len(changes) == counts["forwarded"] > EACH / 4
     assert all(record.partition == partition_of(record.key, PARTITIONS) for record in changes)
-    letters = [DeadLetter.decode(each.value) for each in await read_all(settings.kafka, names.dead_letters, PARTITIONS)]
+    letters = [
+        DeadLetter.decode(each.value) for each in await read_all(settings.kafka.servers, names.dead_letters, PARTITIONS)
+    ]
     assert len({letter.position for letter in letters}) == len(letters) == counts["rejected"] > EACH / 4
     assert all(letter.message and letter.remedy and letter.code for letter in letters)
 
@@ -132,7 +134,7 @@ async def test_a_topic_that_is_not_there_yet_is_waited_for(settings: Settings) -
     stop = asyncio.Event()
     serving = asyncio.create_task(serve_doors(doors, settings, stop, random.Random(1)))
     await create_topics(settings.kafka, [Topic(topic)], partitions=1, replication=1)
-    await produce(settings.kafka, [(topic, 0, Message(None, b"no json"))])
+    await produce(settings.kafka.servers, [(topic, 0, Message(None, b"no json"))])
     async with asyncio.timeout(30):
         while not doors.counts["rejected"]:
             await asyncio.sleep(0.02)

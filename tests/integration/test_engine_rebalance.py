@@ -20,7 +20,8 @@ async def test_a_worker_that_joins_and_leaves_during_flow(
         await stays.serving()
         for _ in range(3):
             await run.publish(next(parts))
-            comes = await run.start(batch_records=100)
+            # Nobody is `serving` in time when the one before has not left: its session would have to end first.
+            comes = await run.start(batch_records=100, session_timeout=60.0)
             await run.publish(next(parts))
             await comes.serving()
             await run.publish(next(parts))

@@ -65,7 +65,7 @@ class Told:
 
     async def hold(self, child: Mapped, value: bytes | None) -> None:
         """As the mapper does: in the partition of what is waited for."""
-        producer = AIOKafkaProducer(bootstrap_servers=self.settings.kafka)
+        producer = AIOKafkaProducer(bootstrap_servers=self.settings.kafka.servers)
         await producer.start()
         try:
             row = (child.head.slot, value)
@@ -219,7 +219,7 @@ async def test_a_long_scan_takes_every_message_once_and_ends_while_more_come(tol
             await told.publish(*((topic, f"late{n}", b"x") for n in range(100)))
 
     coming = asyncio.create_task(keep_coming())
-    consumer = AIOKafkaConsumer(bootstrap_servers=told.settings.kafka, group_id=None)
+    consumer = AIOKafkaConsumer(bootstrap_servers=told.settings.kafka.servers, group_id=None)
     await consumer.start()
     try:
         async with asyncio.timeout(30):
@@ -242,7 +242,7 @@ async def invoke(told: Told, tmp_path: Path, words: Sequence[str]) -> Result:
     pipelines.write_text(PIPELINES)
     settings = told.settings
     env = {
-        "SYNCLINE_KAFKA": settings.kafka,
+        "SYNCLINE_KAFKA": settings.kafka.servers,
         "SYNCLINE_DATABASE_URL": settings.database_url.get_secret_value(),
         "SYNCLINE_PREFIX": settings.prefix,
         "SYNCLINE_PARTITIONS": str(PARTITIONS),

@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -143,7 +144,11 @@ async def test_status_tells_lag_by_service_without_any_running(call: OnCall) -> 
         "writer": (0, 30),
     }
     consumer = AIOKafkaConsumer(
-        commands, bootstrap_servers=call.settings.kafka, group_id=names.writer, enable_auto_commit=False
+        commands,
+        bootstrap_servers=call.settings.kafka.servers,
+        group_id=names.writer,
+        enable_auto_commit=False,
+        heartbeat_interval_ms=100,
     )
     await consumer.start()
     try:
@@ -151,9 +156,25 @@ async def test_status_tells_lag_by_service_without_any_running(call: OnCall) -> 
         await consumer.commit({tp: max(0, end - 1) for tp, end in ends.items()})
         writer = (await call.told("status", "--quick"))["stages"][2]
         assert (writer["replicas"], writer["lag"]) == (1, sum(end > 0 for end in ends.values()))
-        assert writer["topics"][commands] == writer["lag"]
+        assert (writer["topics"][commands], writer["idle"]) == (writer["lag"], 0)
+        assert f"{1 + PARTITIONS} (1 idle)" in (await with_as_many_as_partitions_more(call, "status", "--quick")).output
     finally:
         await consumer.stop()
+
+
+async def with_as_many_as_partitions_more(call: OnCall, *words: str) -> Any:
+    names = call.settings.names
+    async with AsyncExitStack() as running:
+        for _ in range(PARTITIONS):
+            consumer = AIOKafkaConsumer(
+                names.commands("hub"),
+                bootstrap_servers=call.settings.kafka,
+                group_id=names.writer,
+                heartbeat_interval_ms=100,
+            )
+            running.push_async_callback(consumer.stop)
+            await consumer.start()
+        return await call.say(*words)
 
 
 async def test_status_tells_what_each_mapper_serves_and_follows(call: OnCall, tmp_path: Path) -> None:

@@ -39,13 +39,13 @@ def replica(pool: Any, name: str, seconds: float = LONG) -> Leases:
 
 async def test_each_replica_that_beats_counts_until_its_time_runs_out_or_it_leaves(pool: Any) -> None:
     a, b, dead = replica(pool, "a"), replica(pool, "b"), replica(pool, "dead", EXPIRED)
-    assert await a.beat() == 1
+    assert await a.beat() == (1, 0)
     await dead.beat()
-    assert await b.beat() == 2
-    assert await a.beat() == 2
+    assert await b.beat() == (2, 1)
+    assert await a.beat() == (2, 0)
     await b.leave()
-    assert await a.beat() == 1
-    assert await Leases(pool, "other service", "x", LONG).beat() == 1
+    assert await a.beat() == (1, 0)
+    assert await Leases(pool, "other service", "x", LONG).beat() == (1, 0)
 
 
 async def test_a_lease_has_one_holder_and_no_more_are_taken_than_asked_for(pool: Any) -> None:

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
+from services.poller import lease
 from services.poller.lease import Rota, fair_share
 from syncline.contracts.errors import Transient
 from syncline.contracts.ref import Object
 from syncline.state import database
 from syncline.state.cursors import Cursors
-from syncline.state.leases import Lease, LeaseLost, Leases
+from syncline.state.leases import Lease, LeaseLost, Leases, Standing, idle
 from tests.conftest import FreshDatabase
 from tests.integration.test_leases import migrated
 
@@ -29,11 +30,13 @@ async def pool(fresh_database: FreshDatabase) -> AsyncIterator[Any]:
 
 
 class Fleet:
-    """Replicas whose rounds are run by hand. reading: who reads what; nobody may read what another reads."""
+    """Replicas whose rounds are run by hand. reading: who reads what; nobody may read what another reads. idle: who
+    says that there is nothing for it."""
 
     def __init__(self, pool: Any) -> None:
         self.pool = pool
         self.reading: dict[Object, str] = {}
+        self.idle: set[str] = set()
         self.moved = asyncio.Condition()
 
     def replica(self, name: str) -> Rota:
@@ -45,7 +48,10 @@ class Fleet:
             if self.reading[lease.kind] == name:
                 del self.reading[lease.kind]
 
-        return Rota(Leases(self.pool, "poller", name, 60), KINDS, read, beat=lambda _: None)
+        def tell_idle(idle: bool) -> None:
+            (self.idle.add if idle else self.idle.discard)(name)
+
+        return Rota(Leases(self.pool, "poller", name, 60), KINDS, read, beat=lambda _: None, idle=tell_idle)
 
     async def tell(self) -> None:
         async with self.moved:
@@ -82,18 +88,49 @@ async def fleet(pool: Any) -> AsyncIterator[Fleet]:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-@pytest.mark.parametrize(("objects", "replicas", "share"), [(7, 1, 7), (7, 2, 4), (7, 3, 3), (7, 8, 1), (0, 3, 0)])
-def test_a_share_is_rounded_up(objects: int, replicas: int, share: int) -> None:
-    assert fair_share(objects, replicas) == share
+@pytest.mark.parametrize(
+    ("objects", "shares"), [(7, [7]), (7, [4, 3]), (7, [3, 2, 2]), (4, [2, 1, 1]), (2, [1, 1, 0]), (0, [0, 0])]
+)
+def test_shares_are_even_and_together_all(objects: int, shares: list[int]) -> None:
+    assert [fair_share(objects, len(shares), rank) for rank in range(len(shares))] == shares
 
 
 async def test_every_object_has_one_reader_and_newcomers_get_their_share(fleet: Fleet) -> None:
     a, b, c = (fleet.replica(name) for name in "abc")
     assert await fleet.settle(a) == {"a": 7}
     assert await fleet.settle(a, b) == {"a": 4, "b": 3}
-    shares = await fleet.settle(a, b, c)
-    assert sum(shares.values()) == 7
-    assert max(shares.values()) == 3
+    assert await fleet.settle(a, b, c) == {"a": 3, "b": 2, "c": 2}
+
+
+async def test_one_replica_more_than_objects_is_idle_until_another_goes(fleet: Fleet) -> None:
+    names = "abcdefgh"
+    replicas = {name: fleet.replica(name) for name in names}
+    assert await fleet.settle(*replicas.values()) == dict.fromkeys("abcdefg", 1)
+    assert fleet.idle == {"h"}
+    assert await idle(fleet.pool, "poller") == 1
+    await fleet.die("c")
+    del replicas["c"]
+    assert await fleet.settle(*replicas.values()) == dict.fromkeys("abdefgh", 1)
+    assert fleet.idle == set()
+    assert await idle(fleet.pool, "poller") == 0
+
+
+async def test_a_page_that_does_not_end_is_dropped_and_its_object_given_back(
+    fleet: Fleet, pool: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "FAREWELL", 0.01)
+    reading, stop = asyncio.Event(), asyncio.Event()
+
+    async def read(lease: Lease, stop: asyncio.Event) -> None:
+        reading.set()
+        await asyncio.Event().wait()
+
+    stuck = Rota(Leases(pool, "poller", "a", 60), KINDS[:1], read, beat=lambda _: None)
+    running = asyncio.create_task(stuck.run(stop))
+    await asyncio.wait_for(reading.wait(), 10)
+    stop.set()
+    await asyncio.wait_for(running, 10)
+    assert await Leases(pool, "poller", "b", 60).take(KINDS[:1], 1)
 
 
 async def test_a_dead_replicas_objects_go_to_the_living_and_it_can_store_nothing_any_more(
@@ -132,7 +169,7 @@ async def test_a_state_database_that_is_away_ends_no_reader(fleet: Fleet, pool: 
     tried = asyncio.Event()
 
     class Away(Leases):
-        async def beat(self) -> int:
+        async def beat(self) -> Standing:
             if not fleet.reading:
                 return await super().beat()
             tried.set()

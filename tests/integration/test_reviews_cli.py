@@ -90,7 +90,7 @@ class Desk:
         return replace((await Links(self.pool).find([asked]))[asked], id=0, revision=0)
 
     async def published(self, topic: str) -> list[tuple[bytes | None, bytes | None]]:
-        consumer = AIOKafkaConsumer(bootstrap_servers=self.settings.kafka, group_id=None)
+        consumer = AIOKafkaConsumer(bootstrap_servers=self.settings.kafka.servers, group_id=None)
         await consumer.start()
         try:
             everything = {topic: range(PARTITIONS)}

@@ -23,7 +23,14 @@ STARTED = 90.0
 """Seconds until the API server says that it is ready; 5 on an idle machine."""
 
 UNDEFINED = {
-    "kafka.strimzi.io": {"v1": {"Kafka": "kafkas", "KafkaNodePool": "kafkanodepools", "KafkaTopic": "kafkatopics"}},
+    "kafka.strimzi.io": {
+        "v1": {
+            "Kafka": "kafkas",
+            "KafkaNodePool": "kafkanodepools",
+            "KafkaTopic": "kafkatopics",
+            "KafkaUser": "kafkausers",
+        }
+    },
     "postgresql.cnpg.io": {"v1": {"Cluster": "clusters"}},
 }
 """Kinds whose operators publish their definitions in no package: the server takes them as they are. What they may hold

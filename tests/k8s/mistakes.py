@@ -175,7 +175,7 @@ POLICY = (
     ),
     Mistake(
         "another Kafka",
-        lambda d: one(d, "ScaledObject", "writer")["spec"]["triggers"][0]["metadata"].update(bootstrapServers="k:9092"),
+        lambda d: one(d, "ScaledObject", "writer")["spec"]["triggers"][0]["metadata"].update(bootstrapServers="k:9093"),
         "asks another Kafka",
     ),
     Mistake(
@@ -187,6 +187,26 @@ POLICY = (
         "too many replicas",
         lambda d: one(d, "StatefulSet", "mapper")["spec"].update(replicas=13),
         "more replicas than the 12 partitions",
+    ),
+    Mistake(
+        "a secret that is not mounted",
+        lambda d: pod(d, "mapper", "StatefulSet")["volumes"][2]["projected"]["sources"].pop(0),
+        "names /run/secrets/kafka/ca.crt, which is not mounted",
+    ),
+    Mistake(
+        "another port of Kafka",
+        lambda d: one(d, "NetworkPolicy", "to-kafka")["spec"]["egress"][0]["ports"][0].update(port=9092),
+        "does not open port 9093 of SYNCLINE_KAFKA",
+    ),
+    Mistake(
+        "a scaler without login",
+        lambda d: one(d, "ScaledObject", "writer")["spec"]["triggers"][0].pop("authenticationRef"),
+        "reaches Kafka otherwise than the services",
+    ),
+    Mistake(
+        "a scaler in plain text",
+        lambda d: one(d, "ScaledObject", "writer")["spec"]["triggers"][0]["metadata"].pop("tls"),
+        "reaches Kafka otherwise than the services",
     ),
     Mistake(
         "another namespace",
@@ -222,7 +242,7 @@ SERVER = (
     Mistake(
         "a mount without volume",
         lambda d: container(d)["volumeMounts"].append({"name": "no", "mountPath": "/no"}),
-        "volumeMounts[2].name",
+        "volumeMounts[3].name",
     ),
     Mistake(
         "a limit below its request",
@@ -233,6 +253,11 @@ SERVER = (
         "a field of KEDA's",
         lambda d: one(d, "ScaledObject", "writer")["spec"].update(maxReplicas=12),
         "maxReplicas",
+    ),
+    Mistake(
+        "a field of a login's",
+        lambda d: one(d, "TriggerAuthentication", "syncline-kafka")["spec"].update(secretTargetRefs=[]),
+        "secretTargetRefs",
     ),
     Mistake(
         "a field of the Prometheus operator's",

@@ -21,9 +21,11 @@ COMMANDS = ("etcd", "kube-apiserver", "kubectl")
 SERVED = "v1.34.4"
 """The API server that runs: the oldest Kubernetes in support, as what it takes the newer ones take too."""
 SUPPORTED = (SERVED, "v1.35.4", "v1.36.3")
+_KEDA = "github.com/kedacore/keda/v2@v2.21.0"
 _OPERATOR = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
 CRDS = (
-    ("github.com/kedacore/keda/v2@v2.21.0", "config/crd/bases/keda.sh_scaledobjects.yaml"),
+    (_KEDA, "config/crd/bases/keda.sh_scaledobjects.yaml"),
+    (_KEDA, "config/crd/bases/keda.sh_triggerauthentications.yaml"),
     (_OPERATOR, "example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml"),
     (_OPERATOR, "example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml"),
 )

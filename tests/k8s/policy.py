@@ -231,6 +231,44 @@ def scaling(documents: Sequence[Document]) -> Faults:
             yield f"{name(workload)}: more replicas than the {partitions} partitions"
 
 
+def access(documents: Sequence[Document]) -> Faults:
+    """Who is told of a file has it, Kafka's port is open, and who else asks Kafka logs in as the services do."""
+    maps = {each["metadata"]["name"]: each["data"] for each in documents if each["kind"] == "ConfigMap"}
+    for workload, spec, container in containers(documents):
+        if workload["metadata"]["name"] in WITHOUT_ACCOUNT:
+            continue
+        told = {
+            variable: value
+            for source in container.get("envFrom", [])
+            for variable, value in maps.get(source.get("configMapRef", {}).get("name"), {}).items()
+            if variable.startswith("SYNCLINE_")
+        }
+        mounted = set(_mounted(spec, container))
+        for variable, value in told.items():
+            overridden = variable.endswith("_FILE") and variable.removesuffix("_FILE") in told
+            for path in () if overridden else re.findall(r"/run/secrets/[\w./-]+", value):
+                if path not in mounted:
+                    yield f"{name(workload)}: {variable} names {path}, which is not mounted"
+    known = {key: value for each in maps.values() for key, value in each.items()}
+    port = int(known["SYNCLINE_KAFKA"].rpartition(":")[2])
+    [policy] = [each for each in documents if name(each) == "NetworkPolicy to-kafka"]
+    if port not in {each["port"] for rule in policy["spec"]["egress"] for each in rule.get("ports", [])}:
+        yield f"{name(policy)} does not open port {port} of SYNCLINE_KAFKA"
+    for each in documents:
+        for trigger in each["spec"]["triggers"] if each["kind"] == "ScaledObject" else ():
+            login = "SYNCLINE_KAFKA_SASL_MECHANISM" in known
+            if login != ("authenticationRef" in trigger) or login != (trigger["metadata"].get("tls") == "enable"):
+                yield f"{name(each)} reaches Kafka otherwise than the services"
+
+
+def _mounted(spec: Document, container: Document) -> Iterator[str]:
+    places = {each["name"]: each["mountPath"] for each in container.get("volumeMounts", [])}
+    for volume in spec.get("volumes", []):
+        for source in volume.get("projected", {}).get("sources", []):
+            for item in source["secret"]["items"]:
+                yield f"{places.get(volume['name'])}/{item['path']}"
+
+
 RULES: tuple[Callable[[Sequence[Document]], Faults], ...] = (
     privileged,
     root,
@@ -243,6 +281,7 @@ RULES: tuple[Callable[[Sequence[Document]], Faults], ...] = (
     availability,
     references,
     scaling,
+    access,
 )
 
 

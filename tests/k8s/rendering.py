@@ -19,16 +19,18 @@ DEPLOY = ROOT / "deploy" / "k8s"
 OVERLAYS = sorted(path.parent.name for path in (DEPLOY / "overlays").glob("*/kustomization.yaml"))
 COMPONENTS = sorted(path.parent.name for path in (DEPLOY / "components").glob("*/kustomization.yaml"))
 
+KAFKA = (("kafka-scram",), ("strimzi",))
 SCALING = ((), ("keda",), ("keda", "writer-to-zero"), ("hpa",))
 
 
 def choices() -> Iterator[tuple[str, ...]]:
     """Kafka and PostgreSQL in the cluster or elsewhere, what scales, and whether metrics are scraped."""
-    for strimzi, cnpg, scaling, prometheus in product((False, True), (False, True), SCALING, (False, True)):
+    for kafka, cnpg, scaling, prometheus in product(KAFKA, (False, True), SCALING, (False, True)):
         yield (
-            *(["strimzi"] if strimzi else []),
+            *kafka,
             *(["cnpg"] if cnpg else []),
             *scaling,
+            *(["keda-scram"] if "keda" in scaling else []),
             *(["prometheus"] if prometheus else []),
         )
 

@@ -122,7 +122,10 @@ FIELDS = {
     "Cluster: resources.requests",
     "Cluster: storage.size",
     "Kafka: entityOperator.topicOperator",
+    "Kafka: entityOperator.userOperator",
+    "Kafka: kafka.authorization.type",
     "Kafka: kafka.config",
+    "Kafka: kafka.listeners[].authentication.type",
     "Kafka: kafka.listeners[].name",
     "Kafka: kafka.listeners[].port",
     "Kafka: kafka.listeners[].tls",
@@ -139,6 +142,12 @@ FIELDS = {
     "KafkaTopic: config",
     "KafkaTopic: partitions",
     "KafkaTopic: replicas",
+    "KafkaUser: authentication.type",
+    "KafkaUser: authorization.acls[].operations",
+    "KafkaUser: authorization.acls[].resource.name",
+    "KafkaUser: authorization.acls[].resource.patternType",
+    "KafkaUser: authorization.acls[].resource.type",
+    "KafkaUser: authorization.type",
 }
 
 

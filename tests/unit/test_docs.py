@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,15 @@ import pytest
 import yaml
 
 from syncline.cli.main import cli
+from syncline.config.kafka import KafkaSettings
 from syncline.config.load import parse
 from syncline.config.model import Config
 from syncline.config.settings import Settings
-from syncline.contracts.errors import RecordRejected
+from syncline.contracts.errors import Fatal, RecordRejected
 from syncline.contracts.transforms.steps import KEYS, WORDS
 from syncline.mapping import Transformer
+from syncline.runtime.postgres import new_pool
+from tests.certificates import Authority, put
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
@@ -34,6 +38,48 @@ def test_the_configuration_page_shows_a_valid_file() -> None:
 def test_the_configuration_page_names_every_setting() -> None:
     named = set(re.findall(r"`([A-Z_]+)`", (ROOT / "docs" / "configuration.md").read_text()))
     assert {name.upper() for name in Settings.model_fields} <= named
+    assert {f"KAFKA_{name.upper()}" for name in KafkaSettings.model_fields} <= named
+
+
+def shown_environments(start: str) -> list[dict[str, str]]:
+    """Of the shell examples that set a variable which begins so."""
+    text = (ROOT / "docs" / "configuration.md").read_text()
+    blocks = [block for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) if start in block]
+    lines = [[shlex.split(line)[1] for line in block.splitlines()] for block in blocks]
+    return [dict(each.split("=", 1) for each in exports) for exports in lines]
+
+
+@pytest.fixture
+def secrets(tmp_path: Path) -> Callable[[str], str]:
+    """Makes the files that a value names, and names these instead."""
+    authority = Authority("ours")
+    pair = authority.issue("syncline")
+    held = {"ca.crt": authority.pem, ".crt": pair.certificate, ".key": pair.key, "": b"hush"}
+
+    def made(value: str) -> str:
+        for path in re.findall(r"/run/secrets/[\w./-]+", value):
+            place = tmp_path / path.removeprefix("/run/secrets/")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            put(place, next(content for end, content in held.items() if path.endswith(end)))
+        return value.replace("/run/secrets", str(tmp_path))
+
+    return made
+
+
+@pytest.mark.parametrize("shown", shown_environments("SYNCLINE_KAFKA_SECURITY_PROTOCOL"))
+def test_the_ways_into_kafka_that_are_shown_fit(shown: dict[str, str], secrets: Callable[[str], str]) -> None:
+    kafka = Settings.read({name: secrets(value) for name, value in shown.items()}).kafka
+    assert kafka.protocol == shown["SYNCLINE_KAFKA_SECURITY_PROTOCOL"]
+    assert (kafka.login.mechanism if kafka.login else None) == shown.get("SYNCLINE_KAFKA_SASL_MECHANISM")
+
+
+async def test_the_urls_that_are_shown_fit(secrets: Callable[[str], str]) -> None:
+    [shown] = shown_environments("SYNCLINE_DATABASE_URL=")
+    assert set(shown) == {"SYNCLINE_DATABASE_URL", "SYNCLINE_HUB_URL"}
+    for url in shown.values():
+        with pytest.raises(Fatal, match="No such file"):
+            new_pool(url, application="test", least=0, most=1)
+        new_pool(secrets(url), application="test", least=0, most=1)
 
 
 def shown_fields() -> list[tuple[str, Any, dict[str, Any], str]]:

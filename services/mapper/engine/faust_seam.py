@@ -27,10 +27,11 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from services.mapper.engine.assignment import Numbers
+from services.mapper.engine.faust_access import Producer, brokers
 from services.mapper.engine.faust_assignor import Assignor
 from services.mapper.engine.faust_tables import DATABASE, Records, TableManager
 from services.mapper.engine.faust_thread import POLL, ConsumerThread
-from services.mapper.engine.placement import check, strays, watched
+from services.mapper.engine.placement import check, strays, watch, watched
 from services.mapper.engine.progress import Progress
 from services.mapper.engine.settings import EngineSettings
 from syncline.contracts.errors import Transient
@@ -169,9 +170,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         served, changelogs = assigned - self.app.tables.recovery.standby_tps, self.app.tables.changelog_topics
         inputs = {tp for tp in served if tp.topic not in changelogs}
         check(assigned, self._watched, self._settings.partitions)
-        if astray := strays(served, changelogs):
-            names = sorted(f"{tp.topic}-{tp.partition}" for tp in astray)
-            log.warning("not read until all mappers read the same topics", partitions=names)
+        astray = strays(served, changelogs)
         try:
             positions, ends = await self._thread.rewind(inputs, served - inputs)
         except IllegalStateError:
@@ -189,6 +188,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         self._progress.assigned = frozenset((tp.topic, tp.partition) for tp in inputs - astray)
         self._progress.moved_at = {(tp.topic, tp.partition): now for tp in inputs - astray}
         self._progress.lag = {}
+        self._progress.idle = not inputs and not self.app.assignor.followed
         self._progress.recovering, self._progress.missing = False, 0
         self.app.assignor.whole |= self.app.assignor.served
         log.info(
@@ -258,8 +258,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
     def _write(self, changelogs: Records) -> tuple[int, int]:
         """How many records of what is to be served, and how many of what is followed."""
         for tp, records in changelogs.items():
-            if table := self._watched.get(tp.topic):
-                table.add(tp.partition, records)
+            watch(self._watched, tp, records)
         written: tuple[int, int] = self.app.tables.restore(changelogs)
         return written
 
@@ -329,11 +328,6 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
     def verify_recovery_event_path(self, now: float, tp: TP) -> None: ...
 
 
-class Producer(driver.Producer):  # type: ignore[misc]
-    def _settings_extra(self) -> Mapping[str, Any]:
-        return {"acks": "all", "enable_idempotence": True}  # Faust has no setting for it outside of transactions
-
-
 class Transport(driver.Transport):  # type: ignore[misc]
     Consumer = Consumer
     Producer = Producer
@@ -357,7 +351,7 @@ def new_app(
     """
     app = faust.App(
         settings.app_id,
-        broker=[f"kafka://{address}" for address in settings.kafka.split(",")],
+        broker=brokers(settings),
         store="rocksdb://",
         datadir=str(settings.state_dir),
         autodiscover=False,
@@ -374,7 +368,7 @@ def new_app(
         stream_wait_empty=True,
         broker_client_id=settings.instance,
         broker_session_timeout=settings.session_timeout,
-        broker_heartbeat_interval=settings.session_timeout / 5,
+        broker_heartbeat_interval=settings.heartbeat,
         broker_rebalance_timeout=settings.rebalance_timeout,
         broker_request_timeout=max(40.0, settings.session_timeout),
         broker_commit_interval=settings.commit_interval,

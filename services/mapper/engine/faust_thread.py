@@ -13,6 +13,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from services.mapper.engine.faust_tables import Records
+from syncline.runtime.clients import secure
 
 log = structlog.get_logger()
 
@@ -29,6 +30,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
+        secure(consumer._client, transport.settings.kafka)
         # Faust's 1.5 s is no setting of its. A fetch that waits for records holds back the fetch after a rewind.
         consumer._fetch_max_wait_ms = int(POLL * 1000)
         return consumer
@@ -100,6 +102,11 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             )
         except (CommitFailedError, IllegalStateError) as error:
             log.warning("not committed, will be read again", why=str(error))
+            return False
+        except asyncio.CancelledError:
+            if (task := asyncio.current_task()) and task.cancelling():
+                raise
+            log.warning("not committed, will be read again", why="the consumer is closed")
             return False
         return True
 

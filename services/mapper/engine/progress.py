@@ -26,6 +26,8 @@ class Progress:
     """Changelog partitions of these, each with the records that it is behind, as of its last fetch."""
     caught_up: bool = False
     """Whether there are any, and none of them is far behind."""
+    idle: bool = False
+    """Whether the last assignment left nothing to serve and nothing to follow."""
     rebalances: int = 0
     recovering: bool = True
     """True from the loss of an assignment until the tables of the next one are restored."""
@@ -41,8 +43,8 @@ class Progress:
     @property
     def ready(self) -> bool:
         """Takes part in the work. One that serves does, however far behind what it follows is; one that only follows
-        does once it could take over."""
-        return not self.recovering and (bool(self.assigned) or self.caught_up)
+        does once it could take over; one for which nothing was left does at once."""
+        return not self.recovering and (bool(self.assigned) or self.caught_up or self.idle)
 
     def stuck(self, now: float, patience: float) -> list[tuple[str, int]]:
         """Partitions that are behind and have not moved for so many seconds, however busy the others are."""

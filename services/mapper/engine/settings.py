@@ -8,14 +8,16 @@ from pathlib import Path
 
 from syncline.contracts.tables import Home
 from syncline.contracts.topics import MESSAGE_BYTES
+from syncline.runtime.consume import HEARTBEAT
+from syncline.runtime.security import Address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
     """Times are in seconds, sizes in bytes."""
 
-    kafka: str
-    """Bootstrap servers, host:port separated by commas."""
+    kafka: Address
+    """Where the brokers are, and how they let us in."""
     app_id: str
     """The consumer group, and the start of the changelogs' names."""
     partitions: int
@@ -44,3 +46,8 @@ class EngineSettings:
     """Most records that one pass takes, over all partitions. The event loop is held while a pass computes."""
     max_request_size: int = MESSAGE_BYTES
     """The largest record; the brokers' and topics' own limits must not be lower."""
+
+    @property
+    def heartbeat(self) -> float:
+        """Seconds between two signs of life."""
+        return min(HEARTBEAT, self.session_timeout / 5)

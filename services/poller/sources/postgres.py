@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import structlog
 
 from services.poller.sources import NOT_MET, Fetched, Known, Page, Position
@@ -24,7 +23,7 @@ from syncline.hub.capture import NEVER_LOGGED, Version
 from syncline.hub.records import Query, record_query
 from syncline.hub.tables import HubObject, describe
 from syncline.runtime.backoff import delays
-from syncline.runtime.postgres import errors
+from syncline.runtime.postgres import Url, errors, new_pool
 from syncline.runtime.waiting import pause
 
 log = structlog.get_logger()
@@ -256,15 +255,10 @@ def _canonical(id: str, key_type: str) -> str | None:  # noqa: A002
 
 
 @asynccontextmanager
-async def open_pool(url: str, *, size: int) -> AsyncGenerator[Any, None]:
-    """Connects at first use, so that a database that is down delays nobody else. Raises Fatal for a malformed URL."""
-    try:
-        pool = asyncpg.create_pool(
-            url, min_size=0, max_size=size, server_settings={"application_name": "syncline-poller"}
-        )
-    except ValueError:
-        raise Fatal("the url of a postgres system cannot be read: postgresql://user:password@host:port/name") from None
-    async with pool:
+async def open_pool(url: Url, *, size: int) -> AsyncGenerator[Any, None]:
+    """Connects at first use, so that a database that is down delays nobody else. Raises Fatal for a URL, or files that
+    it names, that cannot be used."""
+    async with new_pool(url, application="syncline-poller", least=0, most=size) as pool:
         yield pool
 
 

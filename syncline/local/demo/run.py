@@ -114,11 +114,11 @@ async def story(running: System) -> AsyncIterator[Story]:
             for each in flowing
             if each not in (names.mapped, names.replay, names.changelog("records"), names.changelog("synced"))
         ]
-        watch = Watch(running.stack.kafka_address, names, watched, running.partitions)
+        watch = Watch(running.kafka, names, watched, running.partitions)
         watching = asyncio.create_task(watch.run())
         stack.callback(watching.cancel)
         services = [each for each in flowing if "changelog" not in each and each != names.dead_letters]
-        lag = Lag(running.stack.kafka_address, names, services, running.partitions)
+        lag = Lag(running.kafka, names, services, running.partitions)
         yield Story(running, http, hub, state, await stack.enter_async_context(lag), Running(watch.seen), watching)
 
 

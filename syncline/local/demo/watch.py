@@ -6,12 +6,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka import TopicPartition
 
 from syncline.contracts.deadletter import DeadLetter
 from syncline.contracts.result import Result
 from syncline.contracts.topics import Names
+from syncline.runtime.clients import new_admin, new_consumer
+from syncline.runtime.security import Address
 
 
 @dataclass
@@ -39,7 +40,7 @@ class Seen:
 class Watch:
     """Reads all topics from their start; `seen` may be read at any time."""
 
-    def __init__(self, address: str, names: Names, topics: list[str], partitions: int) -> None:
+    def __init__(self, address: Address, names: Names, topics: list[str], partitions: int) -> None:
         self._names = names
         self._places = [TopicPartition(topic, number) for topic in topics for number in range(partitions)]
         self._address = address
@@ -47,7 +48,7 @@ class Watch:
 
     async def run(self) -> None:
         """Until cancelled."""
-        consumer = AIOKafkaConsumer(bootstrap_servers=self._address, auto_offset_reset="earliest")
+        consumer = new_consumer(self._address, auto_offset_reset="earliest")
         await consumer.start()
         try:
             consumer.assign(self._places)
@@ -92,14 +93,14 @@ class Watch:
 class Lag:
     """How many records the services' groups have yet to take."""
 
-    def __init__(self, address: str, names: Names, topics: list[str], partitions: int) -> None:
+    def __init__(self, address: Address, names: Names, topics: list[str], partitions: int) -> None:
         self._address = address
         self._places = [TopicPartition(topic, number) for topic in topics for number in range(partitions)]
         self._groups = [f"{names.prefix}-poller", names.mapper, f"{names.prefix}-writer"]
 
     async def __aenter__(self) -> Lag:
-        self._admin = AIOKafkaAdminClient(bootstrap_servers=self._address)
-        self._consumer = AIOKafkaConsumer(bootstrap_servers=self._address)
+        self._admin = new_admin(self._address)
+        self._consumer = new_consumer(self._address)
         await self._admin.start()
         await self._consumer.start()
         return self

@@ -8,7 +8,7 @@ import pytest
 
 from syncline.config.load import load, parse
 from syncline.config.model import PostgresSystem, SalesforceSystem
-from syncline.contracts.errors import Fatal
+from syncline.contracts.errors import Fatal, Transient
 from syncline.contracts.ref import Object
 from tests.unit.config.world import GOOD, config, line, spoiled
 
@@ -237,3 +237,18 @@ def test_a_variable_may_be_in_a_file(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(Fatal, match=r"URL_FILE: cannot read .*none: No such file"):
         hub_url("${URL}", URL_FILE=str(tmp_path / "none"))
+
+
+def test_a_url_that_a_file_has_a_part_in_is_made_anew_each_time(tmp_path: Path) -> None:
+    path = tmp_path / "password"
+    path.write_text("old")
+    text = spoiled(("postgresql://syncline:hush@db/hub", "postgresql://ada:${PASSWORD}@db/hub"))
+    system = parse(text, name="p.yaml", environ={"PASSWORD_FILE": str(path)}).systems["hub"]
+    assert isinstance(system, PostgresSystem)
+    assert system.url.get_secret_value() == "postgresql://ada:old@db/hub"
+    path.write_text("hush")
+    assert system.url.get_secret_value() == "postgresql://ada:hush@db/hub"
+    assert "hush" not in repr(system)
+    path.unlink()
+    with pytest.raises(Transient, match=r"PASSWORD_FILE: cannot read .*No such file"):
+        system.url.get_secret_value()

@@ -9,12 +9,14 @@ from pydantic import SecretStr
 
 from syncline.config.settings import Settings
 from syncline.contracts.errors import Fatal
+from syncline.runtime.security import Kafka
 
 
 def test_the_defaults() -> None:
     settings = Settings.read({})
-    assert settings.model_dump(exclude={"instance"}) == {
-        "kafka": "127.0.0.1:9092",
+    assert dict(settings) == {
+        "kafka": Kafka(servers="127.0.0.1:9092"),
+        "instance": settings.instance,
         "database_url": SecretStr("postgresql://127.0.0.1:5432/syncline"),
         "pipelines": Path("pipelines.yaml"),
         "prefix": "syncline",
@@ -95,3 +97,12 @@ def test_what_is_not_ours_is_left_alone() -> None:
     assert Settings.read({"PATH": "/bin", "SYNCLINE_HUB_URL": "x"}) == Settings.read(
         {"SYNCLINE_INSTANCE": Settings.read({}).instance}
     )
+
+
+def test_the_database_url_in_a_file_is_read_anew_each_time(tmp_path: Path) -> None:
+    path = tmp_path / "url"
+    path.write_text("postgresql://ada:old@db/state")
+    settings = Settings.read({"SYNCLINE_DATABASE_URL_FILE": str(path)})
+    path.write_text("postgresql://ada:hush@db/state")
+    assert settings.database_url.get_secret_value() == "postgresql://ada:hush@db/state"
+    assert "hush" not in repr(settings)

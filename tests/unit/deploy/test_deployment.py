@@ -16,11 +16,15 @@ from services.mapper.engine.worker import STOP_TIMEOUT
 from services.poller.lease import FAREWELL
 from syncline.config.load import load
 from syncline.config.settings import Settings
+from syncline.contracts.errors import Fatal
 from syncline.contracts.topics import MESSAGE_BYTES, Names, topics
 from syncline.local.kafka import KAFKA_VERSION
 from syncline.local.postgres import POSTGRES_VERSION
 from syncline.runtime.consume import LONGEST_PASS_MS
 from syncline.runtime.health import Health
+from syncline.runtime.postgres import new_pool
+from syncline.runtime.security import Password
+from tests.certificates import Authority, put
 
 ROOT = Path(__file__).parents[3]
 DEPLOY = ROOT / "deploy"
@@ -68,7 +72,7 @@ def test_grace_is_longer_than_a_graceful_stop() -> None:
 @pytest.mark.parametrize("service", SERVICES)
 def test_probes_ask_what_is_served(service: str) -> None:
     container = pod(service)["containers"][0]
-    assert container["startupProbe"]["httpGet"]["path"] == "/live"  # an idle mapper never becomes ready
+    assert container["startupProbe"]["httpGet"]["path"] == "/live"  # tables may take long to restore
     assert container["livenessProbe"]["httpGet"]["path"] == "/live"
     assert container["readinessProbe"]["httpGet"]["path"] == "/ready"
     ports = {each["containerPort"] for each in container["ports"]}
@@ -130,6 +134,31 @@ def test_scalers_watch_the_groups_of_the_services() -> None:
         for each in documents(COMPONENTS / "keda" / "scaledobjects.yaml")
     }
     assert groups == {"mapper": Names().mapper, "writer": Names().writer}
+
+
+def test_what_is_said_about_kafka_fits_together(tmp_path: Path) -> None:
+    given = literals(COMPONENTS / "kafka-scram" / "kustomization.yaml")
+    held = {"ca.crt": Authority("ours").pem, "password": b"hush"}
+    for path, content in held.items():
+        put(tmp_path / path, content)
+    said = {name: value.replace("/run/secrets/kafka", str(tmp_path)) for name, value in given.items()}
+    kafka = Settings.read(said).kafka
+    assert kafka.protocol == "SASL_SSL"
+    user = next(each for each in documents(COMPONENTS / "strimzi" / "kafka.yaml") if each["kind"] == "KafkaUser")
+    assert isinstance(kafka.login, Password)
+    assert kafka.login.username.get_secret_value() == user["metadata"]["name"]
+    assert user["spec"]["authentication"]["type"] == kafka.login.mechanism.lower()
+
+
+async def test_the_database_in_the_cluster_is_spoken_to_over_tls(tmp_path: Path) -> None:
+    [url] = literals(COMPONENTS / "cnpg" / "kustomization.yaml").values()
+    for name, content in (("state-ca.crt", Authority("ours").pem), ("state-password", b"hush")):
+        put(tmp_path / name, content)
+    assert "sslmode=verify-full" in url
+    new_pool(url.replace("/run/secrets/syncline", str(tmp_path)), application="test", least=0, most=1)
+    (tmp_path / "state-ca.crt").unlink()
+    with pytest.raises(Fatal, match=r"state-ca\.crt"):
+        new_pool(url.replace("/run/secrets/syncline", str(tmp_path)), application="test", least=0, most=1)
 
 
 def flows(path: Path) -> Iterator[tuple[dict[str, Any], int]]:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from syncline.local.postgres import Databases
 from syncline.local.processes import Child
-from syncline.local.stack import Stack, place
+from syncline.local.stack import Stack
+from syncline.runtime.postgres import place
 
 URL = "postgresql://syncline:hush@127.0.0.1:5432/postgres"
 

@@ -63,6 +63,8 @@ async def test_who_is_alive(
         (Progress(recovering=False, following={TWO: 5}, caught_up=True), True),
         (Progress(recovering=True, following={TWO: 5}, caught_up=True), False),
         (Progress(recovering=False), False),
+        (Progress(recovering=False, idle=True), True),
+        (Progress(recovering=True, idle=True), False),
     ],
     ids=[
         "serves",
@@ -71,7 +73,9 @@ async def test_who_is_alive(
         "only follows and is behind",
         "could take over",
         "takes over",
+        "is to follow, and has not begun",
         "idle",
+        "was idle and restores",
     ],
 )
 async def test_who_is_ready(monkeypatch: pytest.MonkeyPatch, progress: Progress, ready: bool) -> None:
@@ -80,5 +84,6 @@ async def test_who_is_ready(monkeypatch: pytest.MonkeyPatch, progress: Progress,
     watching = asyncio.create_task(mapper.watch(progress, health, stop))
     await asyncio.sleep(0)
     assert health.ready == ready
+    assert health.idle == (ready and progress.idle)
     stop.set()
     await watching

@@ -130,3 +130,14 @@ def test_a_person_gets_text() -> None:
     assert "started" in text
     assert "[hidden]" in text
     assert "not shown" not in text
+
+
+def test_what_libraries_say_while_debugging_is_not_logged_at_any_level() -> None:
+    """aiokafka would tell each request, that with the password or the token among them."""
+    program = (
+        "import logging; from syncline.runtime import logs;"
+        "logs.configure(service='writer', instance='w-0', level='debug', format='json');"
+        "logging.getLogger('aiokafka.conn').debug('Request: hush')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -31,7 +31,7 @@ SNAPSHOT = {"isolation": "repeatable_read", "readonly": True}
 @asynccontextmanager
 async def postgres_sink(system: PostgresSystem) -> AsyncIterator[PostgresSink]:
     """Connected, and knowing the tables of every object. Raises Transient, Fatal."""
-    async with connect(system.url.get_secret_value(), application=APPLICATION) as pool:
+    async with connect(system.url, application=APPLICATION) as pool:
         yield PostgresSink(pool, {name: await load(pool, name, each) for name, each in system.objects.items()})
 
 
