@@ -173,7 +173,8 @@ class Pairing:
         except RecordRejected:
             return True
         return any(
-            mapped & {*route.inputs(field)} and not self.same(other, field, known.get(field), value)
+            # Of a field that was never met over there nobody knows here whether it is empty already.
+            mapped & {*route.inputs(field)} and not (field in known and self.same(other, field, known[field], value))
             for route, fields in offered
             for field, value in fields.items()
         ) or any(

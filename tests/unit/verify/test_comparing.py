@@ -164,6 +164,7 @@ unmet = st.frozensets(st.sampled_from([*SMALL]))
 
 @given(st.tuples(side, side), st.tuples(side, side), st.tuples(unmet, unmet))
 @example(({}, {}), ({"Note": "a"}, {}), (frozenset({"Note"}), frozenset()))
+@example(({}, {}), ({}, {"Phone": "a"}), (frozenset({"Phone"}), frozenset({"Phone"})))
 @settings(max_examples=400)
 def test_equal_checksums_never_hide_a_difference(
     agreed: tuple[Fields, Fields], held: tuple[Fields, Fields], never: tuple[frozenset[str], frozenset[str]]
