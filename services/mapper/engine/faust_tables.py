@@ -13,19 +13,20 @@ import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from typing import Any
 from weakref import WeakSet
 
 import faust
-from aiokafka import ConsumerRecord
 from aiokafka.errors import IllegalStateError
 from faust.tables import manager
 from faust.types import TP
 from rocksdict import Rdict
 
+from services.mapper.engine.hop import Input
 from services.mapper.engine.store import PartitionStore, write
 from syncline.contracts.errors import Transient
 
-Records = Mapping[TP, Sequence[ConsumerRecord]]
+Records = Mapping[TP, Sequence[Input]]
 
 DATABASE = {
     "block_cache_size": 16 << 20,
@@ -55,8 +56,8 @@ class Tables:
     def write(self, table: str, partition: int, changes: Mapping[bytes, bytes | None], offset: int) -> None:
         write(self._database(table, partition), changes.items(), offset)
 
-    def restore(self, table: str, partition: int, records: Sequence[ConsumerRecord]) -> None:
-        rows = ((record.key, record.value) for record in records)
+    def restore(self, table: str, partition: int, records: Sequence[Input]) -> None:
+        rows: Iterable[tuple[Any, Any]] = ((record.key, record.value) for record in records)
         write(self._database(table, partition), rows, records[-1].offset)
 
     def move(self, left: Iterable[int], here: Iterable[int]) -> None:

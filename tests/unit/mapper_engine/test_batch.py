@@ -8,10 +8,20 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from aiokafka.consumer import fetcher
 from aiokafka.errors import KafkaTimeoutError, RequestTimedOutError
+from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import RecordMetadata, TopicPartition
 
-from services.mapper.engine import Effects, Hop, Input, Output, Reader
+from services.mapper.engine import (
+    Effects,
+    Hop,
+    Input,
+    Output,
+    Reader,
+    faust_thread,  # noqa: F401 - says what the fetcher makes
+)
 from services.mapper.engine.batch import Batch, Processor
 from services.mapper.engine.progress import Progress
 from syncline.contracts.errors import Fatal, Transient
@@ -331,11 +341,23 @@ async def test_partitions_lost_after_the_hand_over_leave_the_first_hops_table_al
     assert row.rig.stores.written.keys() == {("u", 1)}
 
 
-def test_aiokafkas_records_are_inputs() -> None:
-    """The engine hands them to hops as they are."""
-    from aiokafka import ConsumerRecord
-
-    record: Any = ConsumerRecord("t", 1, 2, 3, 0, b"k", b"v", None, 1, 1, (("h", b"x"),))
-    assert Input(**{field: getattr(record, field) for field in Input.__struct_fields__}) == Input(
-        "t", 1, 2, b"k", b"v", 3, (("h", b"x"),)
+def test_what_aiokafka_fetched_comes_as_inputs() -> None:
+    """No record of its own is made in between."""
+    builder = BatchBuilder(1 << 20, 0)
+    for number in range(3):
+        headers = [("h", b"x")] if number else []
+        builder.append(timestamp=7, key=b"k%d" % number, value=None if number == 2 else b"v", headers=headers)
+    made = fetcher.PartitionRecords(
+        TopicPartition("t", 1),
+        MemoryRecords(bytes(builder._build())),
+        [],
+        1,
+        None,
+        None,
+        True,
+        fetcher.READ_UNCOMMITTED,
     )
+    assert list(made) == [
+        Input("t", 1, 1, b"k1", b"v", 7, [("h", b"x")]),
+        Input("t", 1, 2, b"k2", None, 7, [("h", b"x")]),
+    ]

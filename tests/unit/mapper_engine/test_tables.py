@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiokafka import ConsumerRecord
 from faust.types import TP
 from rocksdict import Options, Rdict
 
-from services.mapper.engine import faust_tables
+from services.mapper.engine import Input, faust_tables
 from services.mapper.engine.faust_seam import new_app
 from services.mapper.engine.faust_tables import TableManager, Tables
 from services.mapper.engine.progress import Progress
@@ -99,7 +98,7 @@ def test_after_the_end_nothing_is_opened_again(manager: TableManager, tables: Ta
 
 async def test_changelogs_are_restored_for_what_is_served_and_what_is_followed(manager: TableManager) -> None:
     def record(tp: TP, offset: int, key: bytes, value: bytes | None) -> Any:
-        return ConsumerRecord(tp.topic, tp.partition, offset, 0, 0, key, value, None, 1, 1, ())
+        return Input(tp.topic, tp.partition, offset, key, value, 0)
 
     served, followed, foreign = TP("app-t-changelog", 0), TP("app-t-changelog", 1), TP("app-u-changelog", 1)
     recovery = manager.recovery
