@@ -168,7 +168,7 @@ async def with_as_many_as_partitions_more(call: OnCall, *words: str) -> Any:
         for _ in range(PARTITIONS):
             consumer = AIOKafkaConsumer(
                 names.commands("hub"),
-                bootstrap_servers=call.settings.kafka,
+                bootstrap_servers=call.settings.kafka.servers,
                 group_id=names.writer,
                 heartbeat_interval_ms=100,
             )

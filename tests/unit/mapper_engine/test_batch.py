@@ -20,7 +20,7 @@ from services.mapper.engine import (
     Input,
     Output,
     Reader,
-    faust_thread,  # noqa: F401 - says what the fetcher makes
+    faust_thread,
 )
 from services.mapper.engine.batch import Batch, Processor
 from services.mapper.engine.progress import Progress
@@ -347,17 +347,10 @@ def test_what_aiokafka_fetched_comes_as_inputs() -> None:
     for number in range(3):
         headers = [("h", b"x")] if number else []
         builder.append(timestamp=7, key=b"k%d" % number, value=None if number == 2 else b"v", headers=headers)
-    made = fetcher.PartitionRecords(
-        TopicPartition("t", 1),
-        MemoryRecords(bytes(builder._build())),
-        [],
-        1,
-        None,
-        None,
-        True,
-        fetcher.READ_UNCOMMITTED,
-    )
+    records = MemoryRecords(bytes(builder._build()))
+    place, key_deserializer = TopicPartition("t", 1), faust_thread.as_input
+    made = fetcher.PartitionRecords(place, records, [], 1, key_deserializer, None, True, fetcher.READ_UNCOMMITTED)
     assert list(made) == [
-        Input("t", 1, 1, b"k1", b"v", 7, [("h", b"x")]),
-        Input("t", 1, 2, b"k2", None, 7, [("h", b"x")]),
+        Input("t", 1, 1, b"k1", b"v", 7, (("h", b"x"),)),
+        Input("t", 1, 2, b"k2", None, 7, (("h", b"x"),)),
     ]
