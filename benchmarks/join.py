@@ -71,6 +71,7 @@ async def _rate(bench: Bench, name: str, turn: int, argv: list[str], expected: C
     output = names.commands("hub")
     # Ours names its own topics; the others' frameworks make their changelogs themselves.
     await _create(bench, topics(names, [], ["hub"]) if name == OURS else [Topic(output)])
+    await bench.settled()
     child = Child(name, [*argv, bench.kafka, f"{prefix}.join", output, str(folder / "state")], folder, cwd=ROOT)
     await child.start()
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import sys
 import time
@@ -164,6 +165,7 @@ class Bench:
         The clock starts when the service logs `begins`, which says that it has its work, and so leaves out the start
         of the process and, for the mapper, the restoring of its tables. It stops when the broker has the last output.
         """
+        await self.settled()
         child = await self.system.start(service, log_format="json", log_level="info")
         try:
             ended = await self.reached(child, until)
@@ -173,6 +175,10 @@ class Bench:
         found = await self.ends(until)
         require(found == until, f"{name}: the topics must hold {dict(until)}, they hold {found}")
         return Wave(name, records, ended - logged(child, begins), peak)
+
+    async def settled(self) -> None:
+        """What one program left to be written to the disk would slow down the next."""
+        await asyncio.to_thread(os.sync)
 
     async def reached(self, child: Child, until: Mapping[str, int]) -> float:
         """Seconds since 1970. Raises Fatal when the child ends, or when nothing moves any more."""
