@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import struct
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from murmurhash2 import murmurhash2
 
 from syncline.contracts.errors import Fatal, RecordRejected, Transient
 from syncline.contracts.topics import MESSAGE_BYTES
 from syncline.runtime.clients import new_producer, unreachable
-from syncline.runtime.murmur2 import hashes
 from syncline.runtime.security import Address
 
 BATCH_BYTES = 256 * 1024
-_WORD = struct.Struct("<I")
+SEED = 0x9747B28C
+"""Of the default partitioner, as in Kafka's Java client."""
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -41,24 +40,9 @@ class Placed(NamedTuple):
     headers: tuple[tuple[str, bytes], ...] = ()
 
 
-@lru_cache(maxsize=65_536)
-def _murmur2(key: bytes) -> int:
-    """As in Kafka's Java client, in 32 bits and without the sign. By words: twice as fast as aiokafka's by bytes."""
-    length, m, mask = len(key), 0x5BD1E995, 0xFFFFFFFF
-    whole = length & ~3
-    h = 0x9747B28C ^ length
-    for (word,) in _WORD.iter_unpack(key[:whole]):
-        k = word * m & mask
-        h = (h * m & mask) ^ ((k ^ (k >> 24)) * m & mask)
-    if length != whole:
-        h = (h ^ int.from_bytes(key[whole:], "little")) * m & mask
-    h = (h ^ (h >> 13)) * m & mask
-    return (h ^ (h >> 15)) & 0x7FFFFFFF
-
-
 def partition_of(key: bytes, count: int) -> int:
     """Where Kafka's default partitioner (murmur2) puts a key; everything about one key meets there."""
-    return _murmur2(key) % count
+    return (murmurhash2(key, SEED) & 0x7FFFFFFF) % count
 
 
 def partitions_of(key: bytes, counts: Iterable[int]) -> set[int]:
@@ -117,8 +101,8 @@ class Publisher:
         try:
             for topic, pairs in topics.items():
                 count = self._counts.get(topic) or await self._count(topic)
-                for pair, each in zip(pairs, hashes([key for key, _ in pairs]), strict=True):
-                    groups[topic, each % count].append(pair)
+                for pair in pairs:
+                    groups[topic, partition_of(pair[0], count)].append(pair)
             deliveries = [
                 delivery
                 for (topic, partition), pairs in groups.items()

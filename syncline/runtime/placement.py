@@ -8,12 +8,11 @@ from typing import Any
 
 from syncline.contracts.tables import Home
 from syncline.runtime.kafka import partition_of
-from syncline.runtime.murmur2 import hashes
 
 
 def places(keys: Sequence[bytes], count: int) -> list[int]:
     """The partition of each of `count`."""
-    return [each % count for each in hashes(keys)]
+    return [partition_of(key, count) for key in keys]
 
 
 def in_place(home: Home, count: int) -> Callable[[Any], bool]:
