@@ -6,26 +6,28 @@ again, over tables as they were before it or after it: its outputs repeat, and n
 What one hop says to a later one alone is handed over within the pass when the partition that it goes to is here: it
 spares the broker and us the way there and back. Then the changelogs of the later hop are what was delivered, and come
 first.
+
+A pass begins while the one before it waits for the broker: it sees the rows of that one, but nothing of it is stored
+before that one is safe. Should that one fail, both are run again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import structlog
 from aiokafka.errors import KafkaError
 
-from services.mapper.engine.hop import Effects, Hop, Input, Reader
+from services.mapper.engine.hop import Effects, Hop, Input, Output, Reader
 from services.mapper.engine.progress import Progress
-from services.mapper.engine.view import Changes, View
+from services.mapper.engine.view import View
 from syncline.contracts.errors import Fatal, Transient
-from syncline.runtime.kafka import send
-from syncline.runtime.murmur2 import hashes
+from syncline.runtime.kafka import partition_of, send
 
 log = structlog.get_logger()
 
@@ -40,6 +42,8 @@ Owned = Callable[[], Awaitable[bool]]
 """Whether the partitions of the batches in hand are still ours to write."""
 
 
+ROUNDS = 4
+"""Of the event loop, between two batches: from the broker's answer to the producer's next request it takes some."""
 HANDED = -1
 """The offset of a record that never was on its topic."""
 
@@ -71,6 +75,18 @@ Waiting = dict[str, defaultdict[int, list[Batch]]]
 """Hop to partition number to what it is to handle."""
 
 
+@dataclass(slots=True, eq=False)
+class Pass:
+    """What was computed, and is under way to the broker. The counts are by hop, as Progress has them."""
+
+    deliveries: list[Delivery] = field(default_factory=list)
+    changed: dict[tuple[str, int], Rows] = field(default_factory=dict)
+    """Table and partition number to what is to be stored there."""
+    records: Counter[str] = field(default_factory=Counter)
+    batches: Counter[str] = field(default_factory=Counter)
+    outputs: Counter[str] = field(default_factory=Counter)
+
+
 class Processor:
     """Runs hops, in the order in which they are declared, and makes their effects safe.
 
@@ -95,44 +111,73 @@ class Processor:
         self._progress = progress
         self._record_limit = record_limit
         self._counts: dict[str, int] = {}
+        self._begun = deque[Pass]()
 
-    async def handle(self, batches: Sequence[Batch], owned: Owned) -> bool:
-        """Handle batches; those of one partition number in their order, for they share rows. True: all is safe,
-        acknowledge them. False: they are no longer ours, and nothing was sent or stored after that was known.
+    async def begin(self, batches: Sequence[Batch], owned: Owned) -> Pass | None:
+        """Compute batches, those of one partition number in their order, for they share rows, and hand their outputs
+        to the producer. None: they are no longer ours, and nothing more was sent after that was known.
 
+        Passes are begun one at a time, over the rows of those that are begun and not finished.
         Raises Fatal for what a hop cannot do and for an output that no topic takes, Transient for a failed delivery.
         """
         waiting: Waiting = {hop.name: defaultdict(list) for hop in self._hops}
         for batch in batches:
             waiting[batch.hop.name][batch.partition].append(batch)
-        here = self._progress.assigned
-        changed: dict[tuple[str, int], Rows] = {}
-        handled: list[tuple[Batch, int]] = []
-        under_way: list[Delivery] = []
+        here, begun = self._progress.assigned, Pass()
+        self._begun.append(begun)
         for hop in self._hops:
             for number, together in waiting.pop(hop.name).items():
-                effects, changes = self._run(together, number)
-                targets = await self._targets(effects)
+                stored, targets = self._reader(number, begun), defaultdict[Target, Pairs](list)
+                view = View(stored)
+                for batch in together:
+                    effects = self._effects(batch, view if view.changes else stored)
+                    view.update(effects.changes)
+                    await self._sort(effects.outputs, targets)
+                    begun.outputs[hop.name] += len(effects.outputs)
+                    await _breathe()
                 self._hand_over(targets, here, waiting)
                 self._encode(together, targets)
-                if not await owned():
+                if begun not in self._begun or not await owned():
                     # What is under way must not land behind what comes of the same records when they are read again.
-                    await asyncio.gather(*(delivery for _, delivery in under_way), return_exceptions=True)
-                    return False
-                under_way += await self._send(targets)
-                await asyncio.sleep(0)  # the broker takes these while the next partition's batches are computed
-                handled += [(batch, len(effect.outputs)) for batch, effect in zip(together, effects, strict=True)]
-                changed |= {(table, number): rows for table, rows in changes.items() if rows}
-        await self._acknowledged(under_way)
-        for hop in reversed(self._hops):
-            rows = {place: rows for place, rows in changed.items() if place[0] in hop.tables}
-            if rows and not await self._stored(rows, owned):
-                return False
-        for batch, outputs in handled:
-            self._progress.records[batch.hop.name] += len(batch.inputs)
-            self._progress.batches[batch.hop.name] += 1
-            self._progress.outputs[batch.hop.name] += outputs
-        return True
+                    await asyncio.gather(*(delivery for _, delivery in begun.deliveries), return_exceptions=True)
+                    if begun in self._begun:
+                        self._begun.remove(begun)
+                    return None
+                begun.deliveries += await self._send(targets)
+                begun.records[hop.name] += sum(len(batch.inputs) for batch in together)
+                begun.batches[hop.name] += len(together)
+                begun.changed |= {(table, number): rows for table, rows in view.changes.items() if rows}
+        return begun
+
+    async def finish(self, begun: Pass, owned: Owned) -> bool:
+        """Make safe what was begun; passes in their order, one at a time. True: acknowledge it. False: it is no longer
+        ours, or what was begun before it was not, and nothing was sent or stored after that was known.
+
+        Raises Transient for a failed delivery.
+        """
+        safe = False
+        try:
+            await self._acknowledged(begun.deliveries)
+            safe = begun in self._begun and await self._stored(begun, owned)
+        finally:
+            if safe:
+                self._begun.popleft()
+            else:
+                self._begun.clear()  # later ones see rows that never were stored
+        if safe:
+            self._progress.records.update(begun.records)
+            self._progress.batches.update(begun.batches)
+            self._progress.outputs.update(begun.outputs)
+        return safe
+
+    def _reader(self, number: int, begun: Pass) -> Reader:
+        """The rows of a partition as they will be once all that was begun before is safe."""
+        reader: Reader = self._tables.reader(number)
+        for earlier in self._begun:
+            changes = {table: rows for (table, place), rows in earlier.changed.items() if place == number}
+            if changes and earlier is not begun:
+                reader = View(reader, changes)
+        return reader
 
     def _hand_over(self, targets: dict[Target, Pairs], here: Collection[Target], waiting: Waiting) -> None:
         """Take out of `targets` what a hop that is still to come reads here."""
@@ -153,28 +198,22 @@ class Processor:
                 told = ", ".join(map(str, batches))
                 raise Fatal(f"{told}: {size} bytes for {topic}, where {self._record_limit} are the limit")
 
-    async def _stored(self, changed: Mapping[tuple[str, int], Rows], owned: Owned) -> bool:
-        """The changelogs, then the tables. False: they are no longer ours."""
-        if not await owned():
-            return False
-        logs = {(self._changelogs[table], number): list(rows.items()) for (table, number), rows in changed.items()}
-        offsets = await self._acknowledged(await self._send(logs))
-        # Asked again: while others may write to a changelog, our offset in it says nothing of the rows before it.
-        if not await owned():
-            return False
-        for (table, number), rows in changed.items():
-            self._tables.write(table, number, rows, offsets[self._changelogs[table], number])
+    async def _stored(self, begun: Pass, owned: Owned) -> bool:
+        """The changelogs, then the tables, the later hops' first. False: they are no longer ours."""
+        for hop in reversed(self._hops):
+            changed = {place: rows for place, rows in begun.changed.items() if place[0] in hop.tables}
+            if not changed:
+                continue
+            if not await owned():
+                return False
+            logs = {(self._changelogs[table], number): list(rows.items()) for (table, number), rows in changed.items()}
+            offsets = await self._acknowledged(await self._send(logs))
+            # Asked again: while others may write to a changelog, our offset in it says nothing of the rows before it.
+            if not await owned():
+                return False
+            for (table, number), rows in changed.items():
+                self._tables.write(table, number, rows, offsets[self._changelogs[table], number])
         return True
-
-    def _run(self, batches: Iterable[Batch], number: int) -> tuple[list[Effects], Changes]:
-        """The effects of each, and what they change together: each sees what those before it have changed."""
-        reader = self._tables.reader(number)
-        view, effects = View(reader), []
-        for batch in batches:
-            effect = self._effects(batch, view if view.changes else reader)
-            view.update(effect.changes)
-            effects.append(effect)
-        return effects, view.changes
 
     def _effects(self, batch: Batch, stored: Reader) -> Effects:
         try:
@@ -186,16 +225,13 @@ class Processor:
             raise Fatal(f"{batch}: changed {', '.join(sorted(foreign))}, which the hop does not list among its tables")
         return effects
 
-    async def _targets(self, effects: Iterable[Effects]) -> dict[Target, Pairs]:
-        targets: defaultdict[Target, Pairs] = defaultdict(list)
-        for effect in effects:
-            hashed = iter(hashes([each.key for each in effect.outputs if each.partition is None]))
-            for each in effect.outputs:
-                topic, number = each.topic, each.partition
-                if number is None:
-                    number = next(hashed) % (self._counts.get(topic) or await self._count(topic))
-                targets[topic, number].append((each.key, each.value))
-        return targets
+    async def _sort(self, outputs: Sequence[Output], targets: defaultdict[Target, Pairs]) -> None:
+        """Each to the list of its target."""
+        for each in outputs:
+            topic, number = each.topic, each.partition
+            if number is None:
+                number = partition_of(each.key, self._counts.get(topic) or await self._count(topic))
+            targets[topic, number].append((each.key, each.value))
 
     async def _count(self, topic: str) -> int:
         try:
@@ -232,3 +268,9 @@ class Processor:
                 raise end
             offsets[topic, number] = end.offset
         return offsets
+
+
+async def _breathe() -> None:
+    """Let the producer hear what the broker has answered, and the last pass go on."""
+    for _ in range(ROUNDS):
+        await asyncio.sleep(0)

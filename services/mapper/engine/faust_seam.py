@@ -44,14 +44,16 @@ TELL = 5.0
 Owned = Callable[[], Awaitable[bool]]
 
 
+Finish = Callable[[], Awaitable[bool]]
+"""Makes effects safe. False: they are no longer ours."""
+
+
 class Handler(Protocol):
     """What is done with fetched records."""
 
-    async def __call__(self, records: Records, owned: Owned, done: Callable[[TP, int], bool]) -> bool:
-        """Make the effects of `records` safe, calling `done(partition, next offset)` for each list that is.
-
-        Stops as soon as `owned` or `done` says False, and returns False when anything is left to be read again.
-        """
+    async def __call__(self, records: Records, owned: Owned) -> Finish | None:
+        """Begin with `records`, over the effects of those before; they are finished in the same order. Both stop as
+        soon as `owned` says False. None: it did."""
         ...
 
 
@@ -75,6 +77,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         self._done: dict[TP, int] = {}  # to commit
         self._watched = watched(self._settings)
         self._handling = asyncio.Lock()
+        self._finishing: asyncio.Task[None] | None = None  # the last pass, while the next one is computed
         self._committing = asyncio.Lock()
         self._parked = asyncio.Event()
         self._parked.set()
@@ -105,6 +108,8 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
     async def _step(self) -> None:
         epoch = self._epoch
         self._progress.looked_at = time.monotonic()
+        if self._finishing and self._finishing.done():
+            self._finishing.result()
         if self._rewind_due.is_set():
             await self._rewind(epoch)
         # A copy: Faust changes its set while aiokafka reads it in the other thread.
@@ -125,10 +130,9 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         inputs = {tp: batch for tp, batch in records.items() if tp.topic not in changelogs}
         if inputs and self._serving:
             async with self._handling:
-                if not await self._handler(inputs, self._owner(epoch, inputs), self._mark_done):
-                    # What was left out must come again before what follows it, or a commit would pass over it.
-                    self._serving = False
-                    self._rewind_due.set()
+                finish = await self._handler(inputs, self._owner(epoch, inputs))
+                await self._finished()
+                self._finishing = asyncio.create_task(self._finish(epoch, inputs, finish))
         await self._follow(epoch, followed)
         self._measure()
 
@@ -165,6 +169,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         return frozenset(tp for tp in active if self._order.get(tp.topic, last) >= last)
 
     async def _rewind(self, epoch: int) -> None:
+        await self._finished()
         await self.commit()
         assigned = self.assignment()
         served, changelogs = assigned - self.app.tables.recovery.standby_tps, self.app.tables.changelog_topics
@@ -216,11 +221,24 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
 
         return owned
 
-    def _mark_done(self, tp: TP, offset: int) -> bool:
-        """Returns whether to go on with what else was fetched."""
-        self._positions[tp] = self._done[tp] = offset
-        self._progress.moved_at[tp.topic, tp.partition] = time.monotonic()
-        return self._serving
+    async def _finish(self, epoch: int, inputs: Records, finish: Finish | None) -> None:
+        safe = finish is not None and await finish()
+        if epoch != self._epoch:
+            return
+        if not safe:
+            # What was left out must come again before what follows it, or a commit would pass over it.
+            self._serving = False
+            self._rewind_due.set()
+            return
+        for tp, records in inputs.items():
+            self._positions[tp] = self._done[tp] = records[-1].offset + 1
+            self._progress.moved_at[tp.topic, tp.partition] = time.monotonic()
+
+    async def _finished(self) -> None:
+        """Wait for the last pass. Raises what it failed with."""
+        if self._finishing:
+            await asyncio.wait({self._finishing})
+            self._finishing.result()
 
     def _measure(self) -> None:
         for tp, position in self._positions.items():
@@ -274,17 +292,27 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             return bool(offsets) and await self._thread.commit_offsets(offsets)
 
     async def wait_empty(self) -> None:
-        """Let the batch in flight finish, begin no other, commit. Faust calls this before it gives partitions up.
+        """Let the passes in flight end, begin no other, commit. Faust calls this before it gives partitions up.
 
-        Raises Transient when that takes too long: then only the end of the process stops the batch.
+        Raises Transient when that takes too long: then only the end of the process stops them; and what the last one
+        failed with.
         """
         self.stop_flow()
         self._serving = False
         try:
             async with asyncio.timeout(self._settings.rebalance_timeout * 0.9), self._handling:
-                await self.commit()
+                try:
+                    await self._finished()
+                finally:
+                    await self.commit()
         except TimeoutError:
-            raise Transient("a batch in flight did not end in time for the rebalance") from None
+            raise Transient("a pass in flight did not end in time for the rebalance") from None
+
+    async def on_stop(self) -> None:
+        if self._finishing:  # should it fail, that is what ends the process, or comes of what does
+            await asyncio.gather(self._finishing, return_exceptions=True)
+            self._finishing = None
+        await super().on_stop()
 
     # -- the assignment's ends -----------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ from faust.types import TP
 from rocksdict import Rdict
 
 from services.mapper.engine.hop import Input
-from services.mapper.engine.store import PartitionStore, write
+from services.mapper.engine.store import PartitionStore, Rows
 from syncline.contracts.errors import Transient
 
 Records = Mapping[TP, Sequence[Input]]
@@ -47,25 +47,27 @@ class Tables:
         self._stores = {name: table.data for name, table in app.tables.items()}
         self._readers: WeakSet[PartitionStore] = WeakSet()
         self._left: dict[int, float] = {}
+        self._rows: dict[tuple[str, int], Rows] = {}
 
     def reader(self, partition: int) -> PartitionStore:
-        reader = PartitionStore({name: self._database(name, partition) for name in self._stores})
+        reader = PartitionStore({name: self._partition(name, partition) for name in self._stores})
         self._readers.add(reader)
         return reader
 
     def write(self, table: str, partition: int, changes: Mapping[bytes, bytes | None], offset: int) -> None:
-        write(self._database(table, partition), changes.items(), offset)
+        self._partition(table, partition).write(changes.items(), offset)
 
     def restore(self, table: str, partition: int, records: Sequence[Input]) -> None:
         rows: Iterable[tuple[Any, Any]] = ((record.key, record.value) for record in records)
-        write(self._database(table, partition), rows, records[-1].offset)
+        self._partition(table, partition).write(rows, records[-1].offset)
 
     def move(self, left: Iterable[int], here: Iterable[int]) -> None:
         """Close what is neither served nor followed any more, and delete what was left long ago."""
         for reader in self._readers:
             reader.close()
         for number in left:
-            for store in self._stores.values():
+            for name, store in self._stores.items():
+                self._rows.pop((name, number), None)
                 if database := store._dbs.pop(number, None):
                     database.close()
             self._left[number] = time.monotonic()
@@ -85,9 +87,14 @@ class Tables:
             store._open_for_partition = _refuse
             while store._dbs:
                 store._dbs.popitem()[1].close()
+        self._rows.clear()
 
-    def _database(self, table: str, partition: int) -> Rdict:
-        return self._stores[table]._db_for_partition(partition)
+    def _partition(self, table: str, number: int) -> Rows:
+        database = self._stores[table]._db_for_partition(number)
+        rows = self._rows.get((table, number))
+        if rows is None or rows.database is not database:
+            rows = self._rows[table, number] = Rows(database)
+        return rows
 
 
 def _refuse(partition: int) -> Rdict:

@@ -31,6 +31,9 @@ def as_input(_: bytes) -> Any:
 class Fetched(fetcher.PartitionRecords):  # type: ignore[misc]
     """What was fetched. aiokafka's own records cost four times as much as Inputs to make, and to drop."""
 
+    def __iter__(self) -> Any:
+        return self._records_iterator
+
     def _consumer_record(self, tp: TopicPartition, record: Any) -> Any:
         if self._key_deserializer is not as_input:
             return super()._consumer_record(tp, record)

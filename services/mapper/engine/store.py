@@ -15,25 +15,71 @@ _WITHOUT_LOG.disable_wal = True
 folder is emptied at each start. Its own log took half of the time of a write."""
 
 
-class PartitionStore:
-    """The Reader that the engine gives to a hop. `databases`: table -> RocksDB, in raw mode.
+SMALL = 64
+"""Bytes of a value that is kept in memory too: those are what many others ask for, as each child does for the id of its
+parent."""
+KEPT = 16_384
+"""How many of a table's partition are; a few megabytes. When there are more, all are forgotten."""
 
-    Serves one pass, during which the tables do not change: its iterators see them as they were at their first use.
+
+class Rows:
+    """One table's rows of one partition."""
+
+    def __init__(self, database: Rdict) -> None:
+        """database: in raw mode."""
+        self.database = database
+        self._small: dict[bytes, bytes] = {}
+
+    def get(self, key: bytes) -> bytes | None:
+        small = self._small.get(key)
+        if small is not None:
+            return small
+        value: bytes | None = self.database.get(key)
+        if value is not None and len(value) <= SMALL:
+            self._keep()
+            self._small[key] = value
+        return value
+
+    def write(self, changes: Iterable[tuple[bytes, bytes | None]], offset: int) -> None:
+        """Store changes and the changelog offset that they reach in one atomic step, so that neither is there alone."""
+        batch, small = WriteBatch(raw_mode=True), self._small
+        self._keep()
+        for key, value in changes:
+            if value is None:
+                batch.delete(key)
+                small.pop(key, None)
+                continue
+            batch.put(key, value)
+            if len(value) <= SMALL:
+                small[key] = value
+            else:
+                small.pop(key, None)
+        batch.put(OFFSET_KEY, str(offset).encode())
+        self.database.write(batch, _WITHOUT_LOG)
+
+    def _keep(self) -> None:
+        if len(self._small) >= KEPT:
+            self._small.clear()
+
+
+class PartitionStore:
+    """The Reader that the engine gives to a hop. rows: by table.
+
+    Serves one pass: its iterators see the tables as they were at their first use.
     """
 
-    def __init__(self, databases: Mapping[str, Rdict]) -> None:
-        self._databases = databases
+    def __init__(self, rows: Mapping[str, Rows]) -> None:
+        self._rows = rows
         self._iterators: dict[str, RdictIter] = {}
 
     def get(self, table: str, key: bytes) -> bytes | None:
-        value: bytes | None = self._databases[table].get(key)
-        return value
+        return self._rows[table].get(key)
 
     def scan(self, table: str, prefix: bytes) -> list[tuple[bytes, bytes]]:
         """To make an iterator costs ten times what it costs to move it, so there is one a table."""
         rows = self._iterators.get(table)
         if rows is None:
-            rows = self._iterators[table] = self._databases[table].iter()
+            rows = self._iterators[table] = self._rows[table].database.iter()
         found = []
         rows.seek(prefix)
         while rows.valid() and (key := rows.key()).startswith(prefix):
@@ -45,15 +91,3 @@ class PartitionStore:
     def close(self) -> None:
         """Let go of the iterators: while there is one, its database cannot be closed."""
         self._iterators.clear()
-
-
-def write(database: Rdict, changes: Iterable[tuple[bytes, bytes | None]], offset: int) -> None:
-    """Store changes and the changelog offset that they reach in one atomic step, so that neither is there alone."""
-    batch = WriteBatch(raw_mode=True)
-    for key, value in changes:
-        if value is None:
-            batch.delete(key)
-        else:
-            batch.put(key, value)
-    batch.put(OFFSET_KEY, str(offset).encode())
-    database.write(batch, _WITHOUT_LOG)

@@ -18,10 +18,10 @@ Changes = dict[str, dict[bytes, bytes | None]]
 class View:
     """Reads see the batch's own writes first. `changes` is what to store: table -> key -> new value, None deletes."""
 
-    def __init__(self, stored: Reader) -> None:
+    def __init__(self, stored: Reader, changes: Changes | None = None) -> None:
         self._stored = stored
         self._scanned: dict[str, list[bytes]] = {}  # table -> its changed keys in order, once somebody scans it
-        self.changes: Changes = {}
+        self.changes: Changes = {} if changes is None else changes
 
     def get(self, table: str, key: bytes) -> bytes | None:
         changed = self.changes.get(table)
@@ -29,11 +29,16 @@ class View:
             return changed[key]
         return self._stored.get(table, key)
 
-    def put(self, table: str, key: bytes, value: bytes) -> None:
-        self._change(table, key, value)
+    def put(self, table: str, key: bytes, value: bytes | None) -> None:
+        changed = self.changes.get(table)
+        if changed is None:
+            changed = self.changes[table] = {}
+        elif table in self._scanned and key not in changed:
+            insort(self._scanned[table], key)
+        changed[key] = value
 
     def delete(self, table: str, key: bytes) -> None:
-        self._change(table, key, None)
+        self.put(table, key, None)
 
     def update(self, changes: Changes) -> None:
         """As if each had been put or deleted. Takes over the dicts that it is given."""
@@ -42,7 +47,7 @@ class View:
                 self.changes[table] = rows
             elif table in self._scanned:
                 for key, value in rows.items():
-                    self._change(table, key, value)
+                    self.put(table, key, value)
             else:
                 self.changes[table].update(rows)
 
@@ -55,12 +60,6 @@ class View:
         written = [(key, value) for key, value in changed.items() if value is not None]
         stored = (row for row in self._stored.scan(table, prefix) if row[0] not in changed)
         return merge(written, stored)
-
-    def _change(self, table: str, key: bytes, value: bytes | None) -> None:
-        changed = self.changes.setdefault(table, {})
-        if table in self._scanned and key not in changed:
-            insort(self._scanned[table], key)
-        changed[key] = value
 
     def _changed(self, table: str, prefix: bytes) -> dict[bytes, bytes | None]:
         """The changes under `prefix`, in order. Costs what it finds, not what the batch has changed so far."""

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import structlog
 from aiokafka.errors import KafkaError
-from faust.types import TP
 
 from services.mapper.engine.batch import Batch, Processor
-from services.mapper.engine.faust_seam import Owned, new_app
+from services.mapper.engine.faust_seam import Finish, Owned, new_app
 from services.mapper.engine.faust_tables import Records
 from services.mapper.engine.hop import Hop, changelog_topic
 from services.mapper.engine.progress import Progress
@@ -100,15 +100,10 @@ class Engine:
             stopping.cancel()
             await _end(app, starting, stopping, ended)
 
-    async def _handle(self, records: Records, owned: Owned, done: Callable[[TP, int], bool]) -> bool:
+    async def _handle(self, records: Records, owned: Owned) -> Finish | None:
         batches = [Batch(self._hops[tp.topic], tp.partition, inputs) for tp, inputs in records.items()]
-        if not await self._processor.handle(batches, owned):
-            return False
-        go_on = True
-        for batch in batches:
-            last = batch.inputs[-1]
-            go_on &= done(TP(last.topic, last.partition), last.offset + 1)
-        return go_on
+        begun = await self._processor.begin(batches, owned)
+        return partial(self._processor.finish, begun, owned) if begun else None
 
 
 async def _end(app: Any, *tasks: asyncio.Task[Any]) -> None:

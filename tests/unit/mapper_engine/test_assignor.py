@@ -30,8 +30,8 @@ class Group:
             self.join(folder, standbys, f"m{number}")
 
     def join(self, folder: Path, standbys: int, name: str) -> None:
-        async def handler(records: Any, owned: Any, done: Any) -> bool:
-            return True
+        async def handler(records: Any, owned: Any) -> None:
+            return None
 
         settings = EngineSettings(
             kafka="127.0.0.1:1", app_id="app", partitions=4, state_dir=folder / name, standby_replicas=standbys

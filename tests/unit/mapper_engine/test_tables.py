@@ -24,8 +24,8 @@ from syncline.contracts.errors import Transient
 
 @pytest.fixture
 async def manager(tmp_path: Path) -> TableManager:
-    async def handler(records: Any, owned: Any, done: Any) -> bool:
-        return True
+    async def handler(records: Any, owned: Any) -> None:
+        return None
 
     settings = EngineSettings(kafka="127.0.0.1:1", app_id="app", partitions=2, state_dir=tmp_path)
     manager: TableManager = new_app(settings, {"in": 0}, ["t", "u"], Progress(), handler).tables
