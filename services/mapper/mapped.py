@@ -6,6 +6,8 @@ and is decided on by its first line alone, so the second hop never takes it apar
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import orjson
 from msgspec import MsgspecError, Struct
 from msgspec.json import Decoder, Encoder
@@ -64,6 +66,11 @@ class Head(Struct, frozen=True):
         return f"{wait.on}>{wait.target}\0{self.source}\0{self.pipeline}\0{wait.field or ''}".encode()
 
 
+@lru_cache(maxsize=1024)
+def _named(field: str) -> bytes:
+    return orjson.dumps(field) + b":"
+
+
 _head = Encoder().encode
 _read = Decoder(Head).decode
 
@@ -85,8 +92,8 @@ class Mapped(Struct, frozen=True):
         field, command = self.head.waits[0].field, self.command
         if field is None:
             return command
-        comma = b"" if command.endswith(b"{}}") else b","
-        return b"%b%b%b:%b}}" % (command[:-2], comma, orjson.dumps(field), orjson.dumps(target))
+        start = b"" if command.endswith(b"{}}") else b","
+        return b"".join((command[:-2], start, _named(field), orjson.dumps(target), END))
 
     def further(self, target: str) -> Mapped:
         """What is left to wait for once the first of it is synced."""

@@ -113,6 +113,8 @@ class Route:
 
     def referred(self, record: Fields) -> list[tuple[Link, Wait]]:
         """The records that it refers to."""
+        if not self.references:
+            return []
         return [(reference, wait) for reference in self.references if (wait := reference.wait(record))]
 
     def named(self, record: Fields) -> list[Value]:
@@ -198,19 +200,16 @@ class Form:
     def filled(self, source: str, change: Change, record: Fields, parent: Wait | None) -> bytes:
         route, transformer = self._route, self._route.transformer
         made = transformer.apply(record)
-        fields, seen = made.fields, made.seen
-        if route.parent and route.parent.source in record:
-            seen[route.parent.source] = record[route.parent.source]
-        encoded = orjson.dumps(fields)
+        encoded = orjson.dumps(made.fields)
         own = {
             "id": command_id(route.name, source, change.version, "upsert", True, encoded),
             "source": source,
             "version": change.version,
             "time": change.time,
             "counterpart": transformer.counterpart(record),
-            "match": transformer.match(fields),
-            "seen": seen,
-            "inputs": self._inputs(tuple(fields), parent is not None),
+            "match": transformer.match(made.fields),
+            "seen": made.seen,
+            "inputs": self._inputs(tuple(made.fields), parent is not None),
             "fields": orjson.Fragment(encoded),
         }
         return self._start + orjson.dumps(own)[1:]
@@ -252,6 +251,7 @@ class Records:
 
     def __init__(self, config: Config, names: Names) -> None:
         self._names = names
+        self._replayed, self._mapped = names.replay, names.mapped
         self._routes: dict[tuple[str, ...], list[Route]] = {}
         for name, pipeline in config.pipelines.items():
             self._routes.setdefault(pipeline.from_, []).append(Route(name, config))
@@ -272,7 +272,7 @@ class Records:
         return Effects(view.changes, outputs)
 
     def _apply(self, routes: list[Route], change: Change, record: Input, view: View, outputs: list[Output]) -> None:
-        replay = Replay.of(record.headers) if record.topic == self._names.replay else None
+        replay = Replay.of(record.headers) if record.topic == self._replayed else None
         source = str(change.ref)
         key = source.encode()
         stored = view.get(RECORDS, key)
@@ -353,22 +353,22 @@ class Records:
         if former and (unwanted or route.named(former) != route.named(record)):
             waits = {None if unwanted else parent, *(wait for _, wait in references)}
             outputs += [
-                self._mapped(Mapped.of(route.command(change, record), (wait,), affinity, left=True))
+                self._to_join(Mapped.of(route.command(change, record), (wait,), affinity, left=True))
                 for wait in route.waits(former)
                 if wait not in waits
             ]
         if change.op == "delete" and route.on_delete:
-            outputs.append(self._mapped(Mapped.of(route.deletion(change), (), affinity)))
+            outputs.append(self._to_join(Mapped.of(route.deletion(change), (), affinity)))
         elif unwanted:
             outputs.append(self._settled(route.name, change, "skipped", unwanted))
         else:
-            outputs.append(self._mapped(route.whole(source, change, record, parent, affinity)))
+            outputs.append(self._to_join(route.whole(source, change, record, parent, affinity)))
             for reference, wait in references:
                 own = Wait(source, str(route.pipeline.to), None)
-                outputs.append(self._mapped(Mapped.of(route.patch(change, record, reference), (wait, own), affinity)))
+                outputs.append(self._to_join(Mapped.of(route.patch(change, record, reference), (wait, own), affinity)))
 
-    def _mapped(self, mapped: Mapped) -> Output:
-        return Output(self._names.mapped, mapped.head.key, mapped)
+    def _to_join(self, mapped: Mapped) -> Output:
+        return Output(self._mapped, mapped.head.key, mapped)
 
     def _settled(self, pipeline: str, change: Change, outcome: Outcome, reason: str) -> Output:
         result = Result(

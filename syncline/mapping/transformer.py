@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
+from operator import itemgetter
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -61,12 +62,12 @@ class Computed(NamedTuple):
 class Plan(NamedTuple):
     """What there is to do for a record of which certain fields are known; those of a poll are always the same.
 
-    targets and sources of the mapped fields, one beside the other; steps and clears name them by their place.
-    unread: what is known and no mapped field reads.
+    targets of the mapped fields, and what gives the values of their sources, one beside the other; steps and clears
+    name them by their place. unread: what is known and tells nothing of the command.
     """
 
     targets: list[str]
-    sources: list[str]
+    read: Callable[[Mapping[str, Value]], Iterable[Value]]
     unread: list[str]
     steps: list[tuple[int, Text]]
     clears: list[tuple[int, str]]
@@ -96,6 +97,7 @@ class Transformer:
         self._inputs = {target: list(mapping.inputs) for target, mapping in pipeline.fields.items()}
         self.derived = {target: written(m.transform) for target, m in pipeline.fields.items() if m.destination}
         self._match = pipeline.match
+        self._parent = [pipeline.parent.from_] if pipeline.parent else []
         self._counterpart = config.counterpart(pipeline.from_, pipeline.to.system)
 
     def wants(self, record: Mapping[str, Value]) -> bool:
@@ -107,10 +109,7 @@ class Transformer:
         source field that the record lacks is unknown, and a target field that it feeds is left out too. Raises
         RecordRejected when a value cannot be converted."""
         plan = self._plan(tuple(record))
-        values = [record[source] for source in plan.sources]
-        seen = {**record}
-        for source in plan.unread:
-            del seen[source]
+        values = [*plan.read(record)]
         for place, step in plan.steps:
             if type(value := values[place]) is str:
                 values[place] = step(value)
@@ -123,10 +122,13 @@ class Transformer:
             if (value := values[place]) is None or value == "":
                 fields[target] = None
         if plan.computed:
-            self._compute(plan.computed, record, fields, seen)
+            self._compute(plan.computed, record, fields)
+        seen = {**record}
+        for source in plan.unread:
+            del seen[source]
         return Transformed(fields, seen)
 
-    def _compute(self, computed: Iterable[Computed], record: Mapping[str, Value], fields: Fields, seen: Fields) -> None:
+    def _compute(self, computed: Iterable[Computed], record: Mapping[str, Value], fields: Fields) -> None:
         faults: list[tuple[str, Unconvertible]] = []
         for each in computed:
             try:
@@ -138,7 +140,6 @@ class Transformer:
                 fields[each.field] = value
             elif clears:
                 fields[each.field] = None
-            seen |= {source: record[source] for source in each.inputs}
         if faults:
             told = "; ".join(f"{field}: {error}" for field, error in faults)
             raise RecordRejected(
@@ -151,14 +152,16 @@ class Transformer:
 
     def _new_plan(self, known: tuple[str, ...]) -> Plan:
         mapped = [each for each in self._mapped if each.source in known]
+        computed = [each for each in self._computed if set(each.inputs) <= set(known)]
         sources = [each.source for each in mapped]
+        told = {*sources, *self._parent, *(source for each in computed for source in each.inputs)}
         return Plan(
             [each.field for each in mapped],
-            sources,
-            [field for field in known if field not in sources],
+            itemgetter(*sources) if len(sources) > 1 else lambda record: [record[source] for source in sources],
+            [field for field in known if field not in told],
             [(place, each.step) for place, each in enumerate(mapped) if each.step],
             [(place, each.field) for place, each in enumerate(mapped) if each.clears],
-            [each for each in self._computed if set(each.inputs) <= set(known)],
+            computed,
         )
 
     def inputs(self, fields: Iterable[str]) -> dict[str, list[str]]:
