@@ -6,12 +6,13 @@ import random
 import shutil
 import sys
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 
 from benchmarks.hops import Hops
-from benchmarks.stage import Bench, logged, require
+from benchmarks.stage import Bench, Wave, logged, require
 from benchmarks.toolbox import java, quix_python
 from benchmarks.workload import ACCOUNT, CONTACT, NAME, changes, org, results
 from services.poller.events import messages
@@ -36,9 +37,11 @@ class Rates:
     beside: dict[str, float] = field(default_factory=dict)
     """Ours just before and just after the peer: the machine may be busier at one time than at another."""
     missing: dict[str, str] = field(default_factory=dict)
+    whole: list[tuple[Wave, ...]] = field(default_factory=list)
+    """Both hops, just before and just after the first peer."""
 
 
-async def compare(bench: Bench, records: int, say: Say) -> Rates:
+async def compare(bench: Bench, records: int, whole: Callable[[], Awaitable[tuple[Wave, ...]]], say: Say) -> Rates:
     """Every program over the same `records`, from its first record to the broker's last command; each command of each
     program must be the one that the hop makes of it by itself. Raises Fatal otherwise."""
     inputs, expected = load(bench, records)
@@ -56,7 +59,11 @@ async def compare(bench: Bench, records: int, say: Say) -> Rates:
         except Fatal as error:
             rates.missing[peer] = str(error)
             continue
+        if not rates.whole:
+            rates.whole.append(await whole())
         rates.found[peer] = await _rate(bench, peer, turn, argv, expected, say)
+        if len(rates.whole) == 1:
+            rates.whole.append(await whole())
         rates.ours.append(await _rate(bench, OURS, turn, mine, expected, say))
         rates.beside[peer] = sum(rates.ours[-2:]) / 2
     return rates
