@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from itertools import islice
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
@@ -62,17 +64,28 @@ async def send(
     A value of None is a tombstone. `headers` go with each message.
     """
     deliveries: list[asyncio.Future[Any]] = []
-    batch, each = producer.create_batch(), list(headers)
-    for key, value in messages:
-        if batch.append(key=key, value=value, timestamp=None, headers=each) is None:
-            batch.close()
-            deliveries.append(await producer.send_batch(batch, topic, partition=partition))
-            batch = producer.create_batch()
-            batch.append(key=key, value=value, timestamp=None, headers=each)
-    if batch.record_count():
-        batch.close()
+    pairs, each = list(messages), list(headers)
+    done = 0
+    while done < len(pairs):
+        batch = producer.create_batch()
+        done += fill(batch, pairs, done, each)
         deliveries.append(await producer.send_batch(batch, topic, partition=partition))
     return deliveries
+
+
+def fill(batch: Any, pairs: Sequence[tuple[bytes | None, bytes | None]], start: int, headers: Sequence[Any]) -> int:
+    """Put into a new batch what it holds of the pairs from `start` on, one at least, and close it; returns how many.
+
+    Past `append` of aiokafka 0.14, which costs more than what it calls.
+    """
+    append, now, number = batch._builder.append, int(time.time() * 1000), 0
+    for key, value in islice(pairs, start, None):
+        if append(number, now, key=key, value=value, headers=headers) is None:
+            break
+        number += 1
+    batch._relative_offset = number
+    batch.close()
+    return number
 
 
 class Publisher:
