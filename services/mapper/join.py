@@ -121,7 +121,7 @@ class Step:
         self._counts["held"] += held is None
         when = orjson.dumps({"at": now, "version": head.version})
         value = mapped.encode() if record.value is mapped else record.value
-        view.put(HELD, slot, b"%b\n%b" % (when, value))
+        view.put(HELD, slot, b"\n".join((when, value)))
         wait = head.waits[0]
         if view.get(HELD, wait.held) is None and (on := Ref.parse(wait.on)).id != "-":
             view.put(HELD, wait.held, orjson.dumps({"asked": now}))
@@ -158,5 +158,5 @@ class Step:
 
 def _when(row: bytes) -> dict[str, Any]:
     """The first line of a held row."""
-    when: dict[str, Any] = orjson.loads(row.partition(b"\n")[0])
+    when: dict[str, Any] = orjson.loads(row[: row.index(b"\n")])
     return when

@@ -57,6 +57,8 @@ class View:
         The caller may put and delete while it iterates.
         """
         changed = self._changed(table, prefix)
+        if not changed:
+            return iter(self._stored.scan(table, prefix))
         written = [(key, value) for key, value in changed.items() if value is not None]
         stored = (row for row in self._stored.scan(table, prefix) if row[0] not in changed)
         return merge(written, stored)
