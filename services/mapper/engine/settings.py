@@ -42,7 +42,7 @@ class EngineSettings:
     standby_lag: int = 10_000
     """Changelog records that a follower may be behind and still counts as ready: it reads so many in a moment."""
     commit_interval: float = 1.0
-    batch_records: int = 10_000
+    batch_records: int = 5_000
     """Most records that one pass takes, over all partitions. The event loop is held while a pass computes."""
     max_request_size: int = MESSAGE_BYTES
     """The largest record; the brokers' and topics' own limits must not be lower."""

@@ -16,8 +16,8 @@ folder is emptied at each start. Its own log took half of the time of a write.""
 
 
 SMALL = 64
-"""Bytes of a value that is kept in memory too: those are what many others ask for, as each child does for the id of its
-parent."""
+"""Bytes of a value that is kept in memory once it was read: those are what many others ask for, as each child does for
+the id of its parent."""
 KEPT = 16_384
 """How many of a table's partition are; a few megabytes. When there are more, all are forgotten."""
 
@@ -36,30 +36,22 @@ class Rows:
             return small
         value: bytes | None = self.database.get(key)
         if value is not None and len(value) <= SMALL:
-            self._keep()
+            if len(self._small) == KEPT:
+                self._small.clear()
             self._small[key] = value
         return value
 
     def write(self, changes: Iterable[tuple[bytes, bytes | None]], offset: int) -> None:
         """Store changes and the changelog offset that they reach in one atomic step, so that neither is there alone."""
         batch, small = WriteBatch(raw_mode=True), self._small
-        self._keep()
         for key, value in changes:
+            small.pop(key, None)
             if value is None:
                 batch.delete(key)
-                small.pop(key, None)
-                continue
-            batch.put(key, value)
-            if len(value) <= SMALL:
-                small[key] = value
             else:
-                small.pop(key, None)
+                batch.put(key, value)
         batch.put(OFFSET_KEY, str(offset).encode())
         self.database.write(batch, _WITHOUT_LOG)
-
-    def _keep(self) -> None:
-        if len(self._small) >= KEPT:
-            self._small.clear()
 
 
 class PartitionStore:
