@@ -115,6 +115,8 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         # A copy: Faust changes its set while aiokafka reads it in the other thread.
         active = frozenset(self._active_partitions)
         followed = active & self.app.tables.recovery.standby_tps
+        if self._unread:
+            await self._finished()  # by then it is known what of it is left
         due, wait = self._due(active - followed - self._astray), 0.0 if self._following else POLL
         if due:
             records: Records = await self._getmany(due, wait)
