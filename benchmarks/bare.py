@@ -64,7 +64,7 @@ async def round_(order: Order, group: str) -> float:
                 delivery
                 for tp, records in fetched.items()
                 for delivery in await send(
-                    producer, ((record.key, record.value) for record in records), order.target, tp.partition
+                    producer, [(record.key, record.value) for record in records], order.target, tp.partition
                 )
             ]
             await asyncio.gather(*deliveries)

@@ -7,7 +7,6 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from itertools import islice
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
@@ -54,18 +53,17 @@ def partitions_of(key: bytes, counts: Iterable[int]) -> set[int]:
 
 async def send(
     producer: Any,
-    messages: Iterable[tuple[bytes | None, bytes | None]],
+    pairs: Sequence[tuple[bytes | None, bytes | None]],
     topic: str,
     partition: int,
     headers: Headers = (),
 ) -> list[asyncio.Future[Any]]:
-    """Append (key, value) pairs to whole batches for one partition; the futures are the batches' deliveries.
+    """Append `pairs`, keys and values, to whole batches for one partition; the futures are the batches' deliveries.
 
     A value of None is a tombstone. `headers` go with each message.
     """
     deliveries: list[asyncio.Future[Any]] = []
-    pairs, each = list(messages), list(headers)
-    done = 0
+    each, done = list(headers), 0
     while done < len(pairs):
         batch = producer.create_batch()
         done += fill(batch, pairs, done, each)
@@ -79,7 +77,8 @@ def fill(batch: Any, pairs: Sequence[tuple[bytes | None, bytes | None]], start: 
     Past `append` of aiokafka 0.14, which costs more than what it calls.
     """
     append, now, number = batch._builder.append, int(time.time() * 1000), 0
-    for key, value in islice(pairs, start, None):
+    for at in range(start, len(pairs)):
+        key, value = pairs[at]
         if append(number, now, key=key, value=value, headers=headers) is None:
             break
         number += 1

@@ -32,12 +32,12 @@ def test_batches_hold_what_appending_one_by_one_would_put_there(pairs: Pairs, he
     while done < len(pairs):
         batch, alike = BatchBuilder(300, 0), BatchBuilder(300, 0)
         taken = fill(batch, pairs, done, headers)
+        assert batch.append(timestamp=None, key=b"", value=b"") is None  # aiokafka must not add to it
         for key, value in pairs[done:]:
             if alike.append(timestamp=None, key=key, value=value, headers=headers) is None:
                 break
         assert taken == batch.record_count() == alike.record_count() > 0
         assert told(batch) == told(alike)
-        assert batch.append(timestamp=None, key=b"", value=b"") is None  # aiokafka must not add to it
         done += taken
 
 
