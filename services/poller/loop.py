@@ -16,12 +16,11 @@ from services.poller.metrics import Metrics
 from services.poller.ports import CursorStore, Publishes
 from services.poller.resync import Resyncing
 from services.poller.sources import Page, Source
-from services.poller.waiting import until
 from syncline.contracts.errors import SynclineError, Throttled, Transient
 from syncline.contracts.ref import Object
 from syncline.contracts.topics import Names
 from syncline.runtime.backoff import delays
-from syncline.runtime.waiting import pause
+from syncline.runtime.waiting import pause, until
 from syncline.state.leases import Lease, LeaseLost
 
 log = structlog.get_logger()

@@ -12,11 +12,10 @@ from services.poller.metrics import Metrics
 from services.poller.sources import Source
 from services.poller.sources.postgres import Notifications, PostgresSource, open_pool
 from services.poller.sources.salesforce import Pace, SalesforceSource
-from services.poller.waiting import until
 from syncline.config.model import Config, PostgresSystem, SalesforceSystem
 from syncline.contracts.ref import Object
 from syncline.hub.capture import check_installed
-from syncline.runtime.waiting import patiently
+from syncline.runtime.waiting import patiently, until
 from syncline.systems.salesforce import open_salesforce
 
 CALL_BUDGET = 30.0

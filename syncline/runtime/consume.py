@@ -16,8 +16,9 @@ from syncline.contracts.errors import Transient
 from syncline.contracts.topics import MESSAGE_BYTES
 from syncline.runtime.backoff import delays
 from syncline.runtime.clients import new_consumer, unreachable
+from syncline.runtime.leaving import stop_member
 from syncline.runtime.security import Address
-from syncline.runtime.waiting import patiently
+from syncline.runtime.waiting import Stopped, patiently, until
 
 log = structlog.get_logger()
 
@@ -100,7 +101,7 @@ async def consume(
             max_partition_fetch_bytes=MESSAGE_BYTES,
         )
         consumer.subscribe(topics, listener=rebalances)
-        return await _started(consumer, address)
+        return await _started(consumer, address, stop)
 
     consumer = await patiently(join, "Kafka", stop=stop, rng=rng, beat=beat)
     resting = _Resting(rng)
@@ -125,7 +126,7 @@ async def consume(
                         await _commit(consumer, part)
     finally:
         ready(False)
-        await consumer.stop()
+        await stop_member(consumer)
 
 
 class _Resting:
@@ -162,12 +163,17 @@ def _by_topic(
     return found
 
 
-async def _started(consumer: AIOKafkaConsumer, address: Address) -> AIOKafkaConsumer:
-    """Returns when the group has given it partitions. One that cannot start is closed: each try takes a new one."""
+async def _started(consumer: AIOKafkaConsumer, address: Address, stop: asyncio.Event) -> AIOKafkaConsumer:
+    """Returns when the group has given it partitions. One that cannot start is closed: each try takes a new one.
+
+    Raises Stopped when `stop` is set before: the group may be waiting for another member's pass.
+    """
     try:
-        await consumer.start()
+        await until(stop, consumer.start())
+        if stop.is_set():
+            raise Stopped("the group has not given it partitions yet")
     except BaseException as error:
-        await consumer.stop()
+        await stop_member(consumer)
         if isinstance(error, KafkaError):
             raise await unreachable(address, error) from error
         raise

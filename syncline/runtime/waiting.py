@@ -57,6 +57,20 @@ async def together(*works: Coroutine[Any, Any, None]) -> None:
         raise errors.exceptions[0] from None
 
 
+async def until(stop: asyncio.Event, waiting: Awaitable[object]) -> None:
+    """Wait, but no longer than until `stop` is set: then it is cancelled, and that is waited for. Raises what `waiting`
+    raises."""
+    tasks = {asyncio.ensure_future(waiting), asyncio.ensure_future(stop.wait())}
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 async def pause(seconds: float, stop: asyncio.Event) -> None:
     """Sleep, but not longer than until `stop` is set."""
     try:

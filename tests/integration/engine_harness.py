@@ -44,8 +44,10 @@ class Worker:
                 await asyncio.sleep(0.02)
 
     async def ended(self, within: float = 30.0) -> int:
-        async with asyncio.timeout(within):
-            return await self.process.wait()
+        try:
+            return await asyncio.wait_for(self.process.wait(), within)
+        except TimeoutError:
+            raise AssertionError(f"still there after {within} s: {self.log.read_text()[-4000:]}") from None
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
@@ -146,6 +148,21 @@ class Bench:
                         await admin._send_request_to_node(await admin.find_coordinator(self.app_id), leave)
         except GroupCoordinatorNotAvailableError:
             pass  # of a broker that never had a group: it died before it could join
+        finally:
+            await admin.close()
+
+    async def dividing(self, members: int, within: float = 30.0) -> None:
+        """Wait until the group has so many members and waits for some of them to join again."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka)
+        await admin.start()
+        try:
+            async with asyncio.timeout(within):
+                while True:
+                    [reply] = await admin.describe_consumer_groups([self.app_id])
+                    [(_, _, state, _, _, found)] = reply.groups
+                    if (state, len(found)) == ("PreparingRebalance", members):
+                        return
+                    await asyncio.sleep(0.02)
         finally:
             await admin.close()
 

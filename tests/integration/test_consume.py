@@ -20,6 +20,7 @@ from syncline.contracts.errors import Transient
 from syncline.contracts.topics import Topic
 from syncline.runtime.admin import create_topics
 from syncline.runtime.consume import Record, consume
+from syncline.runtime.waiting import Stopped
 
 PARTITIONS = 4
 Place = tuple[int, int]
@@ -64,6 +65,7 @@ class Member:
     name: str = "a"
     most: int = 1000
     linger: float = 0.05
+    session_timeout: float = 6.0
     then: Callable[[Sequence[Record]], Awaitable[None]] | None = None
     passes: list[list[Place]] = field(default_factory=list)
     ready: list[bool] = field(default_factory=list)
@@ -81,7 +83,7 @@ class Member:
             stop=self.stop,
             linger=self.linger,
             most=self.most,
-            session_timeout=6.0,
+            session_timeout=self.session_timeout,
             rng=Eager(),
             ready=self.ready.append,
             beat=self._beat,
@@ -302,6 +304,34 @@ async def test_two_members_share_the_partitions_and_a_rebalance_waits_for_the_pa
             assert len(shared) == len(second.partitions) == 2
     assert sorted([*first.seen, *second.seen]) == all_of(15), "none was handled twice"
     assert await broker.committed() == dict.fromkeys(range(PARTITIONS), 15)
+
+
+async def test_who_is_told_to_stop_does_not_wait_for_the_pass_of_another(
+    broker: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nor does the group wait for who has gone: its session would last a minute."""
+    inside, go_on = asyncio.Event(), asyncio.Event()
+
+    async def hold(_: Sequence[Record]) -> None:
+        inside.set()
+        await go_on.wait()
+
+    first = Member(broker, "first", then=hold)
+    await broker.produce(10)
+    async with running(first):
+        await inside.wait()
+        second = Member(broker, "second", session_timeout=60.0)
+        waiting = asyncio.create_task(second.run())
+        await until(lambda: "because it is rebalancing" in caplog.text)
+        second.stop.set()
+        async with asyncio.timeout(20):
+            with pytest.raises(Stopped):
+                await waiting
+        go_on.set()
+        await broker.produce(5)
+        async with asyncio.timeout(20):
+            await until(lambda: len(first.seen) == 15 * PARTITIONS)
+    assert sorted(first.seen) == all_of(15)
 
 
 async def test_the_partitions_of_one_that_leaves_go_to_the_other(broker: Broker) -> None:

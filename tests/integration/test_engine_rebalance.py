@@ -50,6 +50,27 @@ async def test_all_workers_stopped_at_once(kafka_address: str, topic_prefix: str
         assert await run.tables() == expected_tables(events)
 
 
+async def test_stopping_does_not_wait_for_the_group(kafka_address: str, topic_prefix: str, tmp_path: Path) -> None:
+    """The one that stops waits for its first partitions, and the group for one that froze: a minute long. Nor does
+    the group wait for the one that has gone."""
+    events = changes(300)
+    async with bench(kafka_address, topic_prefix, tmp_path) as run:
+        frozen = await run.start(session_timeout=60.0)
+        await frozen.serving()
+        frozen.signal(signal.SIGSTOP)
+        await frozen.stopped()
+        stops = await run.start(session_timeout=60.0)
+        await run.dividing(members=2)
+        assert await stops.stop() == 0
+        assert "did not stop in time" not in stops.log.read_text()
+
+        frozen.signal(signal.SIGCONT)
+        await run.publish(events)
+        await run.drained(within=30.0)
+        assert await run.joined() == expected_joined(events)
+        assert await frozen.stop() == 0
+
+
 async def test_a_frozen_worker_does_not_write_when_it_wakes(
     kafka_address: str, topic_prefix: str, tmp_path: Path
 ) -> None:

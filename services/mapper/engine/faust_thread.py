@@ -16,6 +16,7 @@ from faust.types import TP
 from services.mapper.engine.faust_tables import Records
 from services.mapper.engine.hop import Input
 from syncline.runtime.clients import secure
+from syncline.runtime.leaving import leave
 
 log = structlog.get_logger()
 
@@ -51,6 +52,17 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._close_thread_loop_on_stop = True  # mode leaves open what it did not make
+
+    async def on_thread_stop(self) -> None:
+        if self._method_queue is not None:
+            await self._method_queue.stop()
+        if self._consumer is not None:
+            await leave(self._consumer)
+        await super().on_thread_stop()
+
+    def close(self) -> None:
+        """Not so: when the group is divided while the app stops, Faust closes aiokafka's client here, from the other
+        thread's loop. It cannot tell the group then that it leaves, and the others wait for its session's end."""
 
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)

@@ -27,7 +27,7 @@ from syncline.runtime.admin import check_topics
 
 log = structlog.get_logger()
 
-STOP_TIMEOUT = 30.0
+STOP_TIMEOUT = 10.0
 """Seconds for Faust to leave the group and end its thread, once nothing is left to lose."""
 
 
@@ -112,7 +112,17 @@ async def _end(app: Any, *tasks: asyncio.Task[Any]) -> None:
             await app.stop()
             await asyncio.gather(*tasks, return_exceptions=True)
     except TimeoutError:
-        log.error("Faust did not stop in time", seconds=STOP_TIMEOUT)
+        log.error("Faust did not stop in time", seconds=STOP_TIMEOUT, left=sorted(_left(app)))
+
+
+def _left(app: Any) -> Iterator[str]:
+    """Where what still runs in Faust's two loops waits."""
+    for loop in {asyncio.get_running_loop(), app.consumer._thread.thread_loop}:
+        for task in asyncio.all_tasks(loop):
+            waits: Any = task.get_coro()
+            while hasattr(inner := getattr(waits, "cr_await", None), "cr_frame"):
+                waits = inner
+            yield f"{waits.__qualname__}:{waits.cr_frame.f_lineno if waits.cr_frame else 0}"
 
 
 @contextmanager

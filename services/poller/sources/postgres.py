@@ -14,7 +14,6 @@ from uuid import UUID
 import structlog
 
 from services.poller.sources import NOT_MET, Fetched, Known, Page, Position
-from services.poller.waiting import until
 from syncline.contracts.change import Change, Op
 from syncline.contracts.errors import Fatal, Transient
 from syncline.contracts.ref import Fields, Object, Ref
@@ -24,7 +23,7 @@ from syncline.hub.records import Query, record_query
 from syncline.hub.tables import HubObject, describe
 from syncline.runtime.backoff import delays
 from syncline.runtime.postgres import Url, errors, new_pool
-from syncline.runtime.waiting import pause
+from syncline.runtime.waiting import pause, until
 
 log = structlog.get_logger()
 

@@ -10,7 +10,7 @@ import pytest
 
 from syncline.contracts.errors import Fatal, SynclineError, Transient
 from syncline.runtime import waiting
-from syncline.runtime.waiting import patiently, pause
+from syncline.runtime.waiting import patiently, pause, until
 
 Action = Callable[[], Awaitable[str]]
 
@@ -104,3 +104,24 @@ async def test_a_pause_ends_when_it_is_told_to_stop() -> None:
 async def test_a_pause_ends_by_itself() -> None:
     async with asyncio.timeout(5):
         await pause(0.001, asyncio.Event())
+
+
+async def test_what_is_waited_for_is_cancelled_to_its_end_when_told_to_stop() -> None:
+    stop, said = asyncio.Event(), []
+
+    async def wait() -> None:
+        try:
+            stop.set()
+            await asyncio.sleep(3600)
+        finally:
+            await asyncio.sleep(0)
+            said.append("cleared up")
+
+    async with asyncio.timeout(5):
+        await until(stop, wait())
+    assert said == ["cleared up"]
+
+
+async def test_what_fails_while_it_is_waited_for_is_told() -> None:
+    with pytest.raises(Transient, match="gone"):
+        await until(asyncio.Event(), failing(Transient("gone"))())
