@@ -171,7 +171,7 @@ async def _started(consumer: AIOKafkaConsumer, address: Address, stop: asyncio.E
     try:
         await until(stop, consumer.start())
         if stop.is_set():
-            raise Stopped("the group has not given it partitions yet")
+            raise Stopped("told to stop before the group gave it partitions")
     except BaseException as error:
         await stop_member(consumer)
         if isinstance(error, KafkaError):

@@ -11,8 +11,9 @@ import asyncio
 
 import structlog
 from aiokafka import AIOKafkaConsumer
+from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer.group_coordinator import GroupCoordinator
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.protocol.group import LeaveGroupRequest
 
 log = structlog.get_logger()
@@ -38,7 +39,14 @@ async def leave(consumer: AIOKafkaConsumer) -> None:
         request = LeaveGroupRequest(coordinator.group_id, coordinator.member_id)
         try:
             async with asyncio.timeout(TOLD):
-                await consumer._client.send(coordinator.coordinator_id, request)
+                await _tell(consumer._client, coordinator.coordinator_id, request)
         except (KafkaError, TimeoutError) as error:
             log.warning("the group was not told, and waits until the session ends", why=repr(error))
     coordinator.reset_generation()  # else `stop` would tell it again
+
+
+async def _tell(client: AIOKafkaClient, node: int, request: LeaveGroupRequest) -> None:
+    try:
+        await client.send(node, request)
+    except KafkaConnectionError:
+        await client.send(node, request)  # the broker had closed a connection that was long in no use

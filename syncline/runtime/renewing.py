@@ -11,6 +11,7 @@ shortly before, and the old one ends when its last reply has come.
 
 from __future__ import annotations
 
+import asyncio
 import math
 import ssl
 import time
@@ -28,6 +29,10 @@ from syncline.runtime.security import Kafka, Password
 
 USED = 0.8
 """The share of a session's life for which new requests go to its connection."""
+
+
+FAREWELL = 1.0
+"""Seconds for brokers to say that they end a connection too."""
 
 
 class RenewingClient(AIOKafkaClient):  # type: ignore[misc]
@@ -90,10 +95,18 @@ class RenewingClient(AIOKafkaClient):  # type: ignore[misc]
             self._sasl_oauth_token_provider.refused()
 
     async def close(self) -> None:
-        for each in self._ending:
-            await each.close(reason=conn.CloseReason.SHUTDOWN)
+        """Over TLS each side says that it ends. A broker that read our word together with a fetch, which it holds back
+        until there are records, forgets it (seen with Kafka 4.3), and uvloop would wait half a minute for its answer.
+        What was worth a reply has had it by now."""
+        left = (*self._ending, *self._conns.values())
+        transports = [each._writer.transport for each in left if each.connected()]
+        shutdown = conn.CloseReason.SHUTDOWN
+        closing = asyncio.gather(super().close(), *(each.close(reason=shutdown) for each in self._ending))
         self._ending.clear()
-        await super().close()
+        await asyncio.wait({closing}, timeout=FAREWELL)
+        for each in transports:
+            each.abort()
+        await closing
 
 
 class _Connection(conn.AIOKafkaConnection):  # type: ignore[misc]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
+import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -17,9 +19,11 @@ import pytest
 from syncline.contracts.errors import Transient
 from syncline.contracts.topics import Topic
 from syncline.runtime.admin import asking, create_topics
+from syncline.runtime.clients import new_consumer, new_producer
 from syncline.runtime.consume import Record, consume
 from syncline.runtime.kafka import Message, publisher
 from syncline.runtime.lag import groups
+from syncline.runtime.leaving import stop_member
 from syncline.runtime.scan import reader, scan
 from syncline.runtime.security import Kafka, Tls
 from syncline.runtime.waiting import patiently
@@ -234,6 +238,25 @@ async def test_files_that_are_gone_for_a_moment_are_waited_for(secured: Estate) 
         assert f"cannot read {secured.folder / name}: No such file or directory" in await refusal(kafka)
         put(secured.folder / name, held)
         await in_and_out(kafka)
+
+
+@pytest.mark.parametrize("way", ["tls", "scram", "oauth"])
+async def test_stopping_does_not_wait_for_a_broker_that_froze(secured: Estate, topic_prefix: str, way: str) -> None:
+    """Over TLS its word that the connection ends would be waited for."""
+    topic, kafka = f"{topic_prefix}frozen", secured.kafka(way)
+    await create_topics(kafka, [Topic(topic)], partitions=1, replication=1)
+    member = new_consumer(kafka, group_id=topic)
+    member.subscribe([topic])
+    await member.start()
+    producer = new_producer(kafka)
+    await producer.start()
+    os.kill(secured.broker.process.pid, signal.SIGSTOP)
+    try:
+        async with asyncio.timeout(15):
+            await stop_member(member)
+            await producer.stop()
+    finally:
+        os.kill(secured.broker.process.pid, signal.SIGCONT)
 
 
 async def test_all_that_lets_one_in_is_replaced_under_load(

@@ -107,12 +107,12 @@ class Engine:
 
 
 async def _end(app: Any, *tasks: asyncio.Task[Any]) -> None:
-    try:
-        async with asyncio.timeout(STOP_TIMEOUT):
-            await app.stop()
-            await asyncio.gather(*tasks, return_exceptions=True)
-    except TimeoutError:
+    ending = asyncio.gather(app.stop(), *tasks, return_exceptions=True)
+    await asyncio.wait({ending}, timeout=STOP_TIMEOUT)  # not by cancelling: Faust swallows that
+    if not ending.done():
         log.error("Faust did not stop in time", seconds=STOP_TIMEOUT, left=sorted(_left(app)))
+    elif isinstance(failed := ending.result()[0], BaseException):
+        raise failed
 
 
 def _left(app: Any) -> Iterator[str]:

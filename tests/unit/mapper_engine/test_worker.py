@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import importlib.metadata
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from faust.types import TP
+from structlog.testing import capture_logs
 
-from services.mapper.engine import Effects, Hop, Input, Reader, faust_seam
+from services.mapper.engine import Effects, Hop, Input, Reader, faust_seam, worker
 from services.mapper.engine.settings import EngineSettings
 from services.mapper.engine.versions import VERSIONS
 from services.mapper.engine.worker import Engine
@@ -65,3 +68,38 @@ def test_what_earlier_owners_said_is_read_before_the_first_hop_goes_on() -> None
     assert consumer._due(active) == active
     consumer._positions[second] = 0
     assert consumer._due(active) == active, "only what was there at the assignment comes first"
+
+
+class App:
+    """As much of Faust's as is asked when it is to stop."""
+
+    def __init__(self, stop: Callable[[], Awaitable[None]]) -> None:
+        self.stop = stop
+        self.consumer = SimpleNamespace(_thread=SimpleNamespace(thread_loop=asyncio.get_running_loop()))
+
+
+async def test_faust_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is left to lose by then. What it waits for is told."""
+    go_on = asyncio.Event()
+
+    async def hangs() -> None:
+        while not go_on.is_set():
+            with suppress(asyncio.CancelledError):
+                await go_on.wait()
+
+    monkeypatch.setattr(worker, "STOP_TIMEOUT", 0.01)
+    with capture_logs() as logs:
+        async with asyncio.timeout(5):
+            await worker._end(App(hangs))
+    go_on.set()
+    [said] = logs
+    assert said["event"] == "Faust did not stop in time"
+    assert any(each.startswith("Event.wait:") for each in said["left"])
+
+
+async def test_what_faust_fails_with_as_it_stops_is_raised() -> None:
+    async def fails() -> None:
+        raise OSError("gone")
+
+    with pytest.raises(OSError, match="gone"):
+        await worker._end(App(fails))
