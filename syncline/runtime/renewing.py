@@ -30,7 +30,6 @@ from syncline.runtime.security import Kafka, Password
 USED = 0.8
 """The share of a session's life for which new requests go to its connection."""
 
-
 FAREWELL = 1.0
 """Seconds for brokers to say that they end a connection too."""
 

@@ -107,6 +107,18 @@ class Member:
         return {partition for partition, _ in self.seen}
 
 
+@dataclass
+class Held:
+    """What a pass does that goes on for as long as the test wants."""
+
+    inside: asyncio.Event = field(default_factory=asyncio.Event)
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def __call__(self, _: Sequence[Record]) -> None:
+        self.inside.set()
+        await self.go_on.wait()
+
+
 @pytest.fixture
 async def broker(kafka_address: str, topic_prefix: str) -> AsyncIterator[Broker]:
     topic = Topic(f"{topic_prefix}commands")
@@ -281,21 +293,16 @@ async def test_what_is_told_to_stop_commits_the_pass_in_flight_and_no_more(broke
 async def test_two_members_share_the_partitions_and_a_rebalance_waits_for_the_pass_in_flight(
     broker: Broker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    inside, go_on = asyncio.Event(), asyncio.Event()
-
-    async def hold(_: Sequence[Record]) -> None:
-        inside.set()
-        await go_on.wait()
-
-    first, second = Member(broker, "first", then=hold), Member(broker, "second")
+    held = Held()
+    first, second = Member(broker, "first", then=held), Member(broker, "second")
     await broker.produce(10)
     async with running(first):
-        await inside.wait()  # it has all partitions, and is in the middle of a pass
+        await held.inside.wait()  # it has all partitions, and is in the middle of a pass
         async with running(second):
             # The first is told at a heartbeat, and is still told at the next: it has not given anything away.
             await until(lambda: caplog.text.count("because it is rebalancing") >= 2 or second.ready)
             assert not second.ready
-            go_on.set()
+            held.go_on.set()
             await until(lambda: second.ready)
             before = len(first.seen)
             await broker.produce(5)
@@ -311,16 +318,11 @@ async def test_who_is_told_to_stop_does_not_wait_for_the_pass_of_another(
     broker: Broker, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Nor does the group wait for who has gone: its session would last a minute."""
-    inside, go_on = asyncio.Event(), asyncio.Event()
-
-    async def hold(_: Sequence[Record]) -> None:
-        inside.set()
-        await go_on.wait()
-
-    first = Member(broker, "first", then=hold)
+    held = Held()
+    first = Member(broker, "first", then=held)
     await broker.produce(10)
     async with running(first):
-        await inside.wait()
+        await held.inside.wait()
         second = Member(broker, "second", session_timeout=60.0)
         waiting = asyncio.create_task(second.run())
         await until(lambda: "because it is rebalancing" in caplog.text)
@@ -328,7 +330,7 @@ async def test_who_is_told_to_stop_does_not_wait_for_the_pass_of_another(
         async with asyncio.timeout(20):
             with pytest.raises(Stopped):
                 await waiting
-        go_on.set()
+        held.go_on.set()
         await broker.produce(5)
         async with asyncio.timeout(20):
             await until(lambda: len(first.seen) == 15 * PARTITIONS)

@@ -54,6 +54,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         self._close_thread_loop_on_stop = True  # mode leaves open what it did not make
 
     async def on_thread_stop(self) -> None:
+        # By itself it would wait for the group, should that be about to divide its partitions.
         if self._method_queue is not None:
             await self._method_queue.stop()
         if self._consumer is not None:
