@@ -240,18 +240,13 @@ async def test_a_topic_that_has_to_wait_holds_up_no_other(broker: Broker) -> Non
 
 
 async def test_nothing_is_committed_before_the_pass_has_ended(broker: Broker) -> None:
-    inside, go_on = asyncio.Event(), asyncio.Event()
-
-    async def hold(_: Sequence[Record]) -> None:
-        inside.set()
-        await go_on.wait()
-
+    held = Held()
     await broker.produce(10)
-    member = Member(broker, then=hold)
+    member = Member(broker, then=held)
     async with running(member):
-        await inside.wait()
+        await held.inside.wait()
         assert await broker.committed() == {}
-        go_on.set()
+        held.go_on.set()
         while len(await broker.committed()) < PARTITIONS:
             await asyncio.sleep(0.02)
 
