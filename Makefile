@@ -26,7 +26,7 @@ up: install  ## keep the whole system running, to play with
 	@$(BIN)/syncline up
 
 test: install  ## every test, on a real Kafka and a real PostgreSQL
-	$(BIN)/python -m pytest -m "not soak"
+	$(BIN)/python -m pytest -m "not soak" --durations=20
 
 unit: install  ## the tests that need nothing running
 	$(BIN)/python -m pytest tests/unit
