@@ -18,7 +18,7 @@ from syncline.runtime.backoff import delays
 from syncline.runtime.clients import new_consumer, unreachable
 from syncline.runtime.leaving import stop_member
 from syncline.runtime.security import Address
-from syncline.runtime.waiting import Stopped, patiently, until
+from syncline.runtime.waiting import patiently, until
 
 log = structlog.get_logger()
 
@@ -87,7 +87,7 @@ async def consume(
     """
     rebalances = _BetweenPasses(idle)
 
-    async def join() -> AIOKafkaConsumer:
+    async def join() -> AIOKafkaConsumer | None:
         consumer = new_consumer(
             address,
             group_id=group,
@@ -104,6 +104,8 @@ async def consume(
         return await _started(consumer, address, stop)
 
     consumer = await patiently(join, "Kafka", stop=stop, rng=rng, beat=beat)
+    if consumer is None:
+        return
     resting = _Resting(rng)
     try:
         ready(True)
@@ -163,20 +165,19 @@ def _by_topic(
     return found
 
 
-async def _started(consumer: AIOKafkaConsumer, address: Address, stop: asyncio.Event) -> AIOKafkaConsumer:
-    """Returns when the group has given it partitions. One that cannot start is closed: each try takes a new one.
-
-    Raises Stopped when `stop` is set before: the group may be waiting for another member's pass.
-    """
+async def _started(consumer: AIOKafkaConsumer, address: Address, stop: asyncio.Event) -> AIOKafkaConsumer | None:
+    """Returns when the group has given it partitions; None when `stop` is set before, for the group may be waiting for
+    another member's pass. One that cannot start is closed: each try takes a new one."""
     try:
         await until(stop, consumer.start())
-        if stop.is_set():
-            raise Stopped("told to stop before the group gave it partitions")
     except BaseException as error:
         await stop_member(consumer)
         if isinstance(error, KafkaError):
             raise await unreachable(address, error) from error
         raise
+    if stop.is_set():
+        await stop_member(consumer)
+        return None
     return consumer
 
 
